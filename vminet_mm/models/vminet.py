@@ -1,0 +1,193 @@
+"""The VMINet backbone (Table 1 of the paper)."""
+
+from collections.abc import Sequence
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from mmengine.utils import to_2tuple
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..checkpoints import load_backbone
+from ..ops import stage_masks
+from .vmi_sa import ConvBN, VMISABlock
+
+
+@MODELS.register_module()
+class VMINet(BaseModule):
+    """VMINet, a hierarchical backbone with output strides 4, 8, 16 and 32.
+
+    From "A Separable Self-attention Inspired by the State Space Model for Computer Vision"
+    (arXiv 2501.02040). Each returned map has a norm of its own; the last one is the classifier's.
+
+    Args:
+        arch: A name of :attr:`arch_settings`, or a dict with ``base_channels``, ``expansion`` and
+            ``depths`` (four numbers).
+        img_size: Size in pixels, one number or (height, width), whose token grids alpha and the
+            masks live on. Any other size can be fed.
+        in_channels: Channels of the input image.
+        out_indices: Stages whose outputs are returned, from 0; negative ones count from the end.
+        attention: ``'vmi_sa'``, or ``'none'`` for the ablation of Fig. 4.
+        mask: ``'tril'``, ``'band'``, ``'block'``, ``'none'`` or ``'hybrid'`` (Table 4).
+        band_halfwidth: Half the width of the ``'band'`` mask as a share of min(L, D).
+        context_resize: ``'pool'`` or ``'interpolate'``: what happens at other sizes than
+            ``img_size``, see :func:`vminet_mm.ops.context`.
+        proj_bn: The blocks of the authors' first release, with a norm at their end.
+        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
+        norm_cfg: Config of the norms.
+        norm_eval: Keep batch norms in evaluation mode while training. ``'auto'`` does so where
+            the backbone starts from a checkpoint (``init_cfg`` of type ``'Pretrained'``).
+        frozen_stages: -1 freezes nothing, 0 the stem, i the stem and the first i stages.
+        with_cp: Recompute blocks in the backward pass to save memory.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` takes a published, mmpretrain or
+            bare checkpoint, strictly: see :func:`vminet_mm.checkpoints.load_backbone`.
+
+    Raises:
+        ValueError: For an unknown name or an option out of range.
+    """
+
+    arch_settings = {
+        'ti': dict(base_channels=24, expansion=2, depths=(2, 2, 18, 2)),
+        'xs': dict(base_channels=48, expansion=2, depths=(2, 2, 18, 2)),
+        's': dict(base_channels=48, expansion=4, depths=(2, 2, 18, 2)),
+        'b': dict(base_channels=96, expansion=2, depths=(2, 2, 18, 2)),
+    }
+    stem_channels = 32
+
+    def __init__(
+        self,
+        arch: str | dict = 'xs',
+        img_size: int | tuple[int, int] = 224,
+        in_channels: int = 3,
+        out_indices: int | Sequence[int] = (3,),
+        attention: str = 'vmi_sa',
+        mask: str = 'tril',
+        band_halfwidth: float = 0.5,
+        context_resize: str = 'pool',
+        proj_bn: bool = False,
+        drop_path_rate: float = 0.0,
+        norm_cfg: dict = dict(type='BN'),
+        norm_eval: bool | str = False,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.arch = self._parse_arch(arch)
+        depths = self.arch['depths']
+        self.out_indices = self._parse_out_indices(out_indices, len(depths))
+        if not -1 <= frozen_stages <= len(depths):
+            raise ValueError(f'frozen_stages must be in -1..{len(depths)}, not {frozen_stages}')
+        if norm_eval not in (True, False, 'auto'):
+            raise ValueError(f"norm_eval must be True, False or 'auto', not {norm_eval!r}")
+        self.attention = attention
+        self.mask = mask
+        self.frozen_stages = frozen_stages
+        self.norm_eval = self._is_pretrained() if norm_eval == 'auto' else norm_eval
+
+        channels = self.stem_channels
+        self.stem = nn.Sequential(ConvBN(in_channels, channels, 3, norm_cfg, stride=2), nn.ReLU6())
+        size = _halved(to_2tuple(img_size))
+        drop_paths = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        self.stages = nn.ModuleList()
+        self.out_channels = []
+        for i, depth in enumerate(depths):
+            width, size = self.arch['base_channels'] * 2**i, _halved(size)
+            downsample = ConvBN(channels, width, 3, norm_cfg, stride=2)
+            blocks = [
+                VMISABlock(
+                    width,
+                    size,
+                    expansion=self.arch['expansion'],
+                    attention=attention,
+                    mask=block_mask,
+                    band_halfwidth=band_halfwidth,
+                    context_resize=context_resize,
+                    proj_bn=proj_bn,
+                    drop_path=next(drop_paths),
+                    norm_cfg=norm_cfg,
+                    with_cp=with_cp,
+                )
+                for block_mask in stage_masks(mask, i, depth)
+            ]
+            self.stages.append(nn.Sequential(downsample, *blocks))
+            self.out_channels.append(width)
+            channels = width
+        for i in self.out_indices:
+            norm = build_norm_layer(norm_cfg, self.out_channels[i])[1]
+            self.add_module(self._norm_name(i), norm)
+        self._freeze_stages()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) per output."""
+        x = self.stem(x)
+        outputs = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i in self.out_indices:
+                outputs.append(getattr(self, self._norm_name(i))(x))
+        return tuple(outputs)
+
+    def init_weights(self) -> None:
+        """Initialise; a ``Pretrained`` checkpoint is loaded strictly, and once."""
+        if self._is_pretrained() and not self.is_init:
+            load_backbone(self, self.init_cfg['checkpoint'], prefix=self.init_cfg.get('prefix'))
+            self.is_init = True
+        elif not self._is_pretrained():
+            super().init_weights()
+
+    def train(self, mode: bool = True) -> 'VMINet':
+        """Set the mode; frozen stages, and norms under ``norm_eval``, stay in evaluation."""
+        super().train(mode)
+        self._freeze_stages()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _freeze_stages(self) -> None:
+        frozen = [self.stem, *self.stages][: self.frozen_stages + 1]
+        for module in frozen:
+            module.eval()
+            module.requires_grad_(False)
+
+    def _is_pretrained(self) -> bool:
+        return isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained'
+
+    def _norm_name(self, stage: int) -> str:
+        return 'norm' if stage == len(self.stages) - 1 else f'norm{stage}'
+
+    @classmethod
+    def _parse_arch(cls, arch: str | dict) -> dict:
+        """Return the settings of an arch given by name or as a dict."""
+        if isinstance(arch, str):
+            if arch not in cls.arch_settings:
+                raise ValueError(
+                    f'unknown arch {arch!r}; choose one of {", ".join(cls.arch_settings)}, '
+                    'or give a dict of base_channels, expansion and depths'
+                )
+            return cls.arch_settings[arch]
+        essential = {'base_channels', 'expansion', 'depths'}
+        if set(arch) != essential:
+            raise ValueError(f'an arch dict has the keys {sorted(essential)}, not {sorted(arch)}')
+        if len(arch['depths']) != 4 or min(arch['depths']) < 0:
+            raise ValueError(f'depths must be four numbers of blocks, not {arch["depths"]}')
+        return dict(arch)
+
+    @staticmethod
+    def _parse_out_indices(out_indices: int | Sequence[int], num_stages: int) -> tuple[int, ...]:
+        """Return the output stages as sorted, distinct numbers from 0."""
+        given = (out_indices,) if isinstance(out_indices, int) else tuple(out_indices)
+        if not given or not all(-num_stages <= i < num_stages for i in given):
+            raise ValueError(
+                f'out_indices must name stages 0..{num_stages - 1} (or negative), not {given}'
+            )
+        return tuple(sorted({i % num_stages for i in given}))
+
+
+def _halved(size: tuple[int, int]) -> tuple[int, int]:
+    """The size after a convolution of stride 2."""
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
