@@ -1,0 +1,51 @@
+"""``--launcher pytorch`` (or mpi, slurm) without an accelerator.
+
+Upstream sets a CUDA device, starts NCCL, gives the model a device index and keeps SyncBN, which has
+no CPU kernel. Here: gloo, no device, plain BN.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from .import_hook import when_imported
+from .patching import temporarily, wrap
+
+
+def apply() -> None:
+    """Let distributed runs work on the CPU."""
+    when_imported('mmengine.dist.utils', _mend_init)
+    when_imported('mmengine.model.wrappers.distributed', _mend_wrapper)
+
+
+def _is_cpu_only() -> bool:
+    from mmengine.device import get_device
+
+    return get_device() == 'cpu'
+
+
+def _mend_init(module: ModuleType) -> None:
+    if not _is_cpu_only():
+        return
+
+    def init_dist(original: Any, backend: str, *args: Any, **kwargs: Any) -> Any:
+        backend = 'gloo' if backend == 'nccl' else backend
+        with temporarily(torch.cuda, set_device=lambda device: None):
+            return original(backend, *args, **kwargs)
+
+    for launcher in ('pytorch', 'mpi', 'slurm'):
+        wrap(module, f'_init_dist_{launcher}', init_dist, __name__)
+
+
+def _mend_wrapper(wrappers: ModuleType) -> None:
+    if not _is_cpu_only():
+        return
+
+    def init(original: Any, self: Any, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        from mmengine.model import revert_sync_batchnorm
+
+        kwargs['device_ids'] = None
+        return original(self, revert_sync_batchnorm(module), *args, **kwargs)
+
+    wrap(wrappers.MMDistributedDataParallel, '__init__', init, __name__)

@@ -1,0 +1,36 @@
+"""mmcv's hue shift on numpy 2: ``np.uint8(-2.5)`` raises instead of wrapping around."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .import_hook import when_imported
+from .patching import wrap
+
+
+class _CyclicHue(float):
+    """A shift whose product with 255 is already taken modulo 256, the period of an 8-bit hue."""
+
+    def __mul__(self, factor: float) -> int:
+        return int(float(self) * factor) & 255
+
+
+def _numpy_wraps_around() -> bool:
+    try:
+        return np.uint8(-1.5) == 255
+    except OverflowError:
+        return False
+
+
+def apply() -> None:
+    """Let ``mmcv.adjust_hue`` shift by a negative hue."""
+    if not _numpy_wraps_around():
+        when_imported('mmcv.image.photometric', _mend)
+
+
+def _mend(module: ModuleType) -> None:
+    def adjust_hue(original: Any, img: Any, hue_factor: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(img, _CyclicHue(hue_factor), *args, **kwargs)
+
+    wrap(module, 'adjust_hue', adjust_hue, __name__)

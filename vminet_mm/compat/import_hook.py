@@ -1,0 +1,98 @@
+"""Run a callback when a module is imported, without importing it.
+
+``import vminet_mm`` must neither import mmdet, mmseg or mmpretrain nor fail without them, so a fix
+for one of their modules waits here until somebody imports that module.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+Callback = Callable[[ModuleType], None]
+
+_before: dict[str, list[Callback]] = {}
+_after: dict[str, list[Callback]] = {}
+
+
+class _Finder(MetaPathFinder):
+    """Finds a watched module with the other finders and attaches the callbacks to its loader."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in _before and name not in _after:
+            return None
+        for finder in sys.meta_path:
+            find_spec = None if finder is self else getattr(finder, 'find_spec', None)
+            spec = find_spec(name, path, target) if find_spec else None
+            if spec is not None:
+                _attach(spec)
+                return spec
+        return None
+
+
+_finder = _Finder()
+
+
+def _attach(spec: ModuleSpec) -> None:
+    """Make the loader of ``spec`` call the callbacks around the module's body.
+
+    The method of this one loader instance is replaced, not the loader: ``inspect`` and ``pkgutil``
+    go on seeing the type they know.
+    """
+    loader = spec.loader
+    if loader is None or isinstance(loader, type):  # a namespace package, a built-in module
+        return
+    exec_module = loader.exec_module
+
+    def exec_and_call(module: ModuleType) -> None:
+        for callback in _before.get(spec.name, ()):
+            callback(module)
+        exec_module(module)
+        for callback in _after.get(spec.name, ()):
+            callback(module)
+
+    loader.exec_module = exec_and_call  # type: ignore[method-assign]
+
+
+def _is_executing(module: ModuleType) -> bool:
+    """Whether the module's own body is still running (a circular import)."""
+    return bool(getattr(getattr(module, '__spec__', None), '_initializing', False))
+
+
+def when_imported(module_name: str, callback: Callback) -> None:
+    """Call ``callback(module)`` after each import of a module, at once if it is already imported.
+
+    The callback runs before the module's importer sees it, and again after a reload, so it must be
+    idempotent. The same callback is registered once.
+
+    Args:
+        module_name: Full dotted name; the module need not exist.
+        callback: Receives the module.
+    """
+    _register(_after, module_name, callback)
+    module = sys.modules.get(module_name)
+    if module is not None and not _is_executing(module):
+        callback(module)
+
+
+def before_import(module_name: str, callback: Callback) -> None:
+    """Call ``callback(module)`` just before a module's body runs.
+
+    Nothing happens for a module that is already imported: then it is too late.
+
+    Args:
+        module_name: Full dotted name; the module need not exist.
+        callback: Receives the module, still empty.
+    """
+    _register(_before, module_name, callback)
+
+
+def _register(table: dict[str, list[Callback]], name: str, callback: Callback) -> None:
+    callbacks = table.setdefault(name, [])
+    if callback not in callbacks:
+        callbacks.append(callback)
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)

@@ -1,0 +1,43 @@
+"""Warnings that upstream code causes whatever its user does.
+
+Filtered by message, and by module where the message alone could mean something else.
+"""
+
+import warnings
+from types import ModuleType
+from typing import Any
+
+from .import_hook import when_imported
+from .patching import mark_active, wrap
+
+# Message (a regular expression for its beginning), category, module that is blamed.
+_FILTERS = (
+    (r'torch\.meshgrid: in an upcoming release', UserWarning, r'torch\.functional'),
+    (r'torch\.utils\.checkpoint: the use_reentrant parameter', UserWarning, ''),
+    (r'`torch\.cuda\.amp\.\w+\(args\.\.\.\)` is deprecated', FutureWarning, r'mm(engine|det|seg)'),
+    (r'`broadcast_buffers` is deprecated', FutureWarning, r'mmengine\.model'),
+    (r"'pin_memory' argument is set as true but no acc", UserWarning, r'torch\.utils\.data'),
+    (r"__array__ implementation doesn't accept", DeprecationWarning, r'(pycocotools|mm\w+)\.'),
+    (r'``build_loss`` would be deprecated soon', UserWarning, r'mmseg\.models'),
+    (r'`reduce_zero_label` will be deprecated', UserWarning, r'mmseg\.datasets'),
+    (r'The draw is False, it means that the hook', UserWarning, r'mmseg\.engine'),
+    (r"Only use 'alpha' for pillow backend", UserWarning, r'mmcv\.image'),
+)
+# mmengine's own CheckpointHook asks for the deprecated FileClient; these are log lines.
+_LOG_LINES = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
+
+
+def apply() -> None:
+    """Silence what a user can do nothing about."""
+    for message, category, module in _FILTERS:
+        warnings.filterwarnings('ignore', message, category, module)
+    mark_active(__name__)
+    when_imported('mmengine.fileio.file_client', _mend)
+
+
+def _mend(module: ModuleType) -> None:
+    def print_log(original: Any, message: Any, *args: Any, **kwargs: Any) -> None:
+        if not str(message).startswith(_LOG_LINES):
+            original(message, *args, **kwargs)
+
+    wrap(module, 'print_log', print_log, __name__)
