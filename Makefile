@@ -1,0 +1,39 @@
+# Set-up, demo, tests and lint. VENV=DIR puts the environment elsewhere; PYTHON=python3.12 makes it
+# with another interpreter.
+VENV ?= .venv
+PYTHON ?= python3
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+INSTALLED := $(VENV)/.vminet_mm_installed
+
+.PHONY: install demo test lint format clean
+
+install: $(INSTALLED)
+
+# A compiled mmcv that is already there is kept: mmcv-lite would overwrite its files.
+$(INSTALLED): setup.py vminet_mm/version.py $(wildcard requirements/*.txt)
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	python -m pip install -r requirements/torch.txt
+	if python -m pip show -qq mmcv; then grep -v '^mmcv-lite' requirements/lock.txt; \
+	  else cat requirements/lock.txt; fi > $(VENV)/lock.txt
+	python -m pip install --quiet --no-deps -r $(VENV)/lock.txt
+	python -m pip install --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(INSTALLED)
+	python demo/mini_demo.py
+
+test: $(INSTALLED)
+	python -m pytest
+
+lint: $(INSTALLED)
+	ruff check .
+	ruff format --check .
+
+format: $(INSTALLED)
+	ruff check --fix .
+	ruff format .
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
