@@ -1,0 +1,134 @@
+"""The switches of train.py and test.py that change a config, and the scripts around them."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from vminet_mm.engine import ConfigError, load_config, run_tool
+from vminet_mm.engine.launch import draw_predictions, save_predictions, use_tta
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = {
+    'mmdet': 'configs/mask_rcnn/mask-rcnn_vminet-xs_sfp_1x_coco.py',
+    'mmseg': 'configs/upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py',
+    'mmpretrain': 'configs/cls/vminet-xs_3xb128-300e_in1k.py',
+}
+
+
+def config(scope: str) -> Config:
+    return load_config(ROOT / CONFIGS[scope])
+
+
+def tool(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_drawing_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = {scope: config(scope) for scope in CONFIGS}
+    for one in cfg.values():
+        draw_predictions(one, 'pictures')
+        hook = one.default_hooks.visualization
+        assert hook.interval == 1 and (hook.get('draw') or hook.get('enable'))
+    expected = str(tmp_path / 'pictures')
+    assert cfg['mmdet'].default_hooks.visualization.test_out_dir == expected
+    assert cfg['mmseg'].visualizer.save_dir == expected
+    assert cfg['mmpretrain'].default_hooks.visualization.out_dir == expected
+    with pytest.raises(ConfigError, match='need default_hooks.visualization'):
+        draw_predictions(Config(dict(default_hooks=dict())), 'pictures')
+
+
+def test_tta() -> None:
+    segmentor = config('mmseg')
+    use_tta(segmentor)
+    assert segmentor.model.type == 'SegTTAModel' and segmentor.model.module.type == 'EncoderDecoder'
+    assert segmentor.test_dataloader.dataset.pipeline[-1].type == 'TestTimeAug'
+    classifier = config('mmpretrain')
+    use_tta(classifier)
+    assert classifier.model.module.type == 'ImageClassifier'
+    steps = classifier.test_dataloader.dataset.pipeline
+    assert [step.type for step in steps].count('PackInputs') == 0
+    assert [flip['prob'] for flip in steps[-1].transforms[0]] == [1.0, 0.0]
+    with pytest.raises(ConfigError, match='no test-time augmentation of Mask R-CNN'):
+        use_tta(config('mmdet'))
+
+
+def test_saved_predictions() -> None:
+    detector, segmentor = config('mmdet'), config('mmseg')
+    save_predictions(detector, 'a.pkl')
+    assert [e.type for e in detector.test_evaluator] == ['CocoMetric', 'DumpDetResults']
+    save_predictions(segmentor, 'maps')
+    assert segmentor.test_evaluator.output_dir == 'maps'
+    with pytest.raises(ConfigError, match=r'ends with \.pkl'):
+        save_predictions(detector, 'a.txt')
+
+
+def test_run_tool_ends_with_one_line() -> None:
+    def fail(args: argparse.Namespace) -> None:
+        raise ConfigError('no such thing; do this')
+
+    with pytest.raises(SystemExit, match='^error: no such thing; do this$'):
+        run_tool(fail, argparse.Namespace())
+
+
+@pytest.mark.parametrize('script', ['train.py', 'test.py'])
+def test_help(script: str) -> None:
+    done = tool(sys.executable, f'tools/{script}', '--help')
+    assert done.returncode == 0
+    for switch in ('--work-dir', '--cfg-options', '--launcher', '--data-root'):
+        assert switch in done.stdout
+
+
+def test_bad_calls_end_with_one_line(tmp_path: Path) -> None:
+    train, test = (sys.executable, 'tools/train.py'), (sys.executable, 'tools/test.py')
+    missing_data = CONFIGS['mmdet'], '--work-dir', str(tmp_path)
+    cases = [
+        ((*train, 'configs/none.py'), 'error: there is no config configs/none.py'),
+        (
+            (*train, *missing_data),
+            'train: data/coco/annotations/instances_train2017.json is missing',
+        ),
+        (
+            (*train, *missing_data, '--resume', 'a.pth'),
+            'there is no checkpoint to resume from a.pth',
+        ),
+        ((*test, CONFIGS['mmdet'], 'a.pth'), 'error: there is no checkpoint a.pth'),
+    ]
+    for command, message in cases:
+        done = tool(*command)
+        assert done.returncode == 1, done.stderr
+        assert message in done.stderr and 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(
+    'script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh']
+)
+def test_scripts_tell_their_usage(script: str) -> None:
+    done = tool('bash', f'tools/{script}')
+    assert done.returncode == 2 and f'usage: bash tools/{script}' in done.stderr
+
+
+@pytest.mark.parametrize('gpus', ['0', '-1', 'two', '1.5'])
+def test_bad_number_of_gpus(gpus: str) -> None:
+    done = tool('bash', 'tools/dist_train.sh', CONFIGS['mmdet'], gpus)
+    assert done.returncode == 2
+    assert f"is 1 or more, not '{gpus}'" in done.stderr
+
+
+def test_slurm_passes_everything_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 7\n')
+    srun.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}:/usr/bin:/bin')
+    monkeypatch.setenv('GPUS', '4')
+    monkeypatch.setenv('SRUN_ARGS', '--quotatype=auto --exclusive')
+    done = tool('bash', 'tools/slurm_test.sh', 'part', 'job', 'c.py', 'a.pth', '--out', 'x y.pkl')
+    assert done.returncode == 7
+    words = done.stdout.splitlines()
+    assert {'--partition=part', '--gres=gpu:4', '--ntasks=4', '--exclusive'} <= set(words)
+    rest = ['c.py', 'a.pth', '--out', 'x y.pkl', '--launcher', 'slurm']
+    assert words[-8:] == ['-u', 'tools/test.py', *rest]

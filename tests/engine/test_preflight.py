@@ -1,0 +1,69 @@
+"""What is said before any long work starts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from vminet_mm.engine import ConfigError, check_data, check_processes
+from vminet_mm.engine.preflight import dataset_paths
+
+
+def coco(root: Path) -> Config:
+    def loader(split: str) -> dict:
+        ann_file = f'annotations/instances_{split}2017.json'
+        prefix = dict(img=f'{split}2017/')
+        dataset = dict(data_root=str(root), ann_file=ann_file, data_prefix=prefix)
+        return dict(dataset=dict(type='RepeatDataset', dataset=dataset))
+
+    return Config(dict(train_dataloader=loader('train'), val_dataloader=loader('val')))
+
+
+def test_complete_layout_passes(tmp_path: Path) -> None:
+    cfg = coco(tmp_path)
+    for split in ('train', 'val'):
+        (tmp_path / f'{split}2017').mkdir()
+        (tmp_path / 'annotations').mkdir(exist_ok=True)
+        (tmp_path / f'annotations/instances_{split}2017.json').touch()
+    assert check_data(cfg, ('train', 'val')) is None
+    (tmp_path / 'val2017').rmdir()
+    assert check_data(cfg, ('train',)) is None
+    with pytest.raises(ConfigError, match=f'val: {tmp_path}/val2017 is missing'):
+        check_data(cfg, ('train', 'val'))
+
+
+def test_everything_missing_is_named_with_the_layouts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_data(coco(tmp_path / 'absent'), ('train', 'val'))
+    lines = str(error.value).splitlines()
+    assert sum('is missing' in line for line in lines) == 4
+    assert any('make_mini_data.py' in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'expected'),
+    [
+        (dict(data_root='d', ann_file='a.json', data_prefix=dict(img='i/')), ['d/i', 'd/a.json']),
+        (dict(data_root='d', data_prefix=dict(img_path='i', seg_map_path='s')), ['d/i', 'd/s']),
+        (dict(data_root='d', split='train'), ['d/train']),
+        (dict(data_root='d', data_prefix='val', ann_file=''), ['d/val']),
+        (dict(data_root='d', ann_file='/abs/a.json'), ['/abs/a.json']),
+        (dict(data_root='d'), ['d']),
+        (dict(type='Generated'), []),
+    ],
+    ids=str,
+)
+def test_dataset_paths(dataset: dict, expected: list[str]) -> None:
+    assert dataset_paths(dataset) == [Path(path) for path in expected]
+
+
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
+    with pytest.raises(ConfigError, match='2 GPUs were asked for, 1 is there; start with 1'):
+        check_processes('pytorch')
+    assert check_processes('none') is None
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert check_processes('pytorch') is None

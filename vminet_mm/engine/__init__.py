@@ -1,0 +1,15 @@
+from .config import ConfigError, load_config, set_data_root
+from .launch import add_arguments, run_tool, test, train
+from .preflight import check_data, check_processes
+
+__all__ = [
+    'ConfigError',
+    'add_arguments',
+    'check_data',
+    'check_processes',
+    'load_config',
+    'run_tool',
+    'set_data_root',
+    'test',
+    'train',
+]

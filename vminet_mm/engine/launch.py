@@ -1,0 +1,192 @@
+"""What tools/train.py and tools/test.py do, for detection, segmentation and classification."""
+
+import argparse
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import is_main_process
+from mmengine.fileio import dump
+from mmengine.runner import Runner
+
+from ..compat.safe_load import CheckpointError
+from .config import ConfigError, load_config
+from .preflight import check_data, check_processes
+
+# how to have every image drawn into a folder, per drawing hook of the three packages
+DRAWING = {
+    'DetVisualizationHook': dict(draw=True, interval=1),
+    'SegVisualizationHook': dict(draw=True, interval=1),
+    'VisualizationHook': dict(enable=True, interval=1),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the switches that train.py and test.py share."""
+    parser.add_argument('--work-dir', help='where logs, checkpoints and metrics go')
+    parser.add_argument('--data-root', help='folder that every data set of the config is read from')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config: key=value, key="[a,b]", nested keys with dots',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='launcher'
+    )
+    # torch.distributed.launch passes one spelling or the other
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namespace) -> None:
+    """Run a tool; what a user can mend ends it with one line and not with a traceback."""
+    try:
+        tool(args)
+    except (ConfigError, CheckpointError) as error:
+        raise SystemExit(f'error: {error}') from None
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train a model.
+
+    Args:
+        args: The switches of tools/train.py.
+
+    Raises:
+        ConfigError: If the config, its data or the machine do not allow it.
+    """
+    cfg = _load(args)
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
+        cfg.auto_scale_lr.enable = True
+    if args.pretrained:
+        _require_file(args.pretrained, 'checkpoint')
+        cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.pretrained)
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+        if cfg.load_from:
+            _require_file(cfg.load_from, 'checkpoint to resume from')
+    check_data(cfg, ('train', 'val'))
+    Runner.from_cfg(cfg).train()
+
+
+def test(args: argparse.Namespace) -> dict[str, float]:
+    """Test a checkpoint.
+
+    Args:
+        args: The switches of tools/test.py.
+
+    Returns:
+        dict: The metrics by name.
+
+    Raises:
+        ConfigError: If the config, its data or the machine do not allow it.
+    """
+    cfg = _load(args)
+    _require_file(args.checkpoint, 'checkpoint')
+    cfg.load_from = args.checkpoint
+    check_data(cfg, ('test',))
+    if args.show or args.show_dir:
+        draw_predictions(cfg, args.show_dir, args.show, args.wait_time)
+    if args.tta:
+        use_tta(cfg)
+    if args.out:
+        save_predictions(cfg, args.out)
+    metrics = Runner.from_cfg(cfg).test()
+    if args.metrics and is_main_process():
+        dump(metrics, args.metrics, indent=2)
+    return metrics
+
+
+def draw_predictions(
+    cfg: Config, show_dir: str | None, show: bool = False, wait_time: float = 2.0
+) -> None:
+    """Have the test draw every image's prediction beside its ground truth.
+
+    Args:
+        cfg: The config, changed in place.
+        show_dir: The folder for the pictures. mmdet and mmseg write below the run's own folder
+            unless the path is absolute, so it is made absolute.
+        show: Also show them in a window.
+        wait_time: Seconds a window stays.
+
+    Raises:
+        ConfigError: If the config has no drawing hook.
+    """
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None or hook.type not in DRAWING:
+        raise ConfigError(
+            '--show and --show-dir need default_hooks.visualization in the config, '
+            f'of a type among {", ".join(DRAWING)}'
+        )
+    hook.update(DRAWING[hook.type], show=show, wait_time=wait_time)
+    if show_dir is None:
+        return
+    show_dir = os.path.abspath(show_dir)
+    if hook.type == 'DetVisualizationHook':
+        hook.test_out_dir = show_dir
+    elif hook.type == 'SegVisualizationHook':
+        cfg.visualizer.save_dir = show_dir
+    else:
+        hook.out_dir = show_dir
+
+
+def use_tta(cfg: Config) -> None:
+    """Turn on test-time augmentation: the config's, or for a classifier a horizontal flip.
+
+    Raises:
+        ConfigError: If the config does not say how.
+    """
+    if cfg.get('default_scope') == 'mmpretrain':
+        pipeline = cfg.test_dataloader.dataset.pipeline
+        flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
+        flip = dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]])
+        cfg.setdefault('tta_model', dict(type='AverageClsScoreTTA'))
+        cfg.setdefault('tta_pipeline', [*deepcopy(pipeline[:-1]), flip])
+    if not (cfg.get('tta_model') and cfg.get('tta_pipeline')):
+        raise ConfigError(
+            '--tta needs tta_model and tta_pipeline in the config. mmdet offers DetTTAModel for '
+            'boxes; it has none for masks, so there is no test-time augmentation of Mask R-CNN.'
+        )
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def save_predictions(cfg: Config, out: str) -> None:
+    """Keep the predictions: in a ``.pkl`` file, or for segmentation as PNGs in a folder.
+
+    Raises:
+        ConfigError: If ``out`` is neither.
+    """
+    evaluator = cfg.test_evaluator
+    evaluators = list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
+    if out.endswith(('.pkl', '.pickle')):
+        kind = 'DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'
+        cfg.test_evaluator = [*evaluators, dict(type=kind, out_file_path=out)]
+    elif cfg.get('default_scope') == 'mmseg':
+        for metric in evaluators:
+            metric.update(output_dir=out, keep_results=True)
+    else:
+        raise ConfigError(f'--out {out}: give a file that ends with .pkl')
+
+
+def _load(args: argparse.Namespace) -> Config:
+    """The config with the shared switches applied, after a look at the machine."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = load_config(args.config, args.cfg_options, args.data_root, args.work_dir)
+    cfg.launcher = args.launcher
+    check_processes(args.launcher)
+    return cfg
+
+
+def _require_file(path: str, what: str) -> None:
+    """Raise unless a local file is there; addresses are left to MMEngine."""
+    if '://' not in path and not Path(path).is_file():
+        raise ConfigError(f'there is no {what} {path}')
