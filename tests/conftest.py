@@ -1,7 +1,12 @@
 """Shared fixtures."""
 
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 
@@ -15,3 +20,26 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[object], str]:
+    """Save a checkpoint; returns its path."""
+
+    def save(content: object) -> str:
+        torch.save(content, tmp_path / 'checkpoint.pth.tar')
+        return str(tmp_path / 'checkpoint.pth.tar')
+
+    return save
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """The lines that are logged."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)

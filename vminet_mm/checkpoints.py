@@ -4,17 +4,27 @@ Whatever its origin, a checkpoint becomes a :class:`Checkpoint` with this packag
 loaded strictly: every tensor of the backbone must be there and fit.
 """
 
-import ast
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from .compat.safe_load import CheckpointError, safe_load
+from .checkpoint_formats import (
+    BLOCK,
+    CheckpointMismatchError,
+    as_arguments,
+    matching_config,
+    option_problems,
+    read_options,
+    rename,
+)
+from .compat.safe_load import safe_load
 
 RELEASES = ('first', 'second', 'mm')
 
@@ -22,21 +32,8 @@ RELEASES = ('first', 'second', 'mm')
 STATE_KEYS = ('state_dict', 'model')
 EMA_STATE_KEYS = ('state_dict_ema', 'model_ema')
 
-# parts of a block in the authors' state dicts -> ours
-_BLOCK_PARTS = {
-    'dwconv.': 'dwconv.',
-    'conv.': 'dwconv.',
-    'f1.conv.': 'query.',
-    'f2.conv.': 'key.',
-    'g.': 'proj.',
-}
-# options that change no tensor's shape, and their values where a config does not give them
-_DEFAULT_SETTINGS = dict(mask='tril', attention='vmi_sa')
-_BLOCK = re.compile(r'(stages\.\d+\.[1-9]\d*\.)(.+)')
-
-
-class CheckpointMismatchError(CheckpointError):
-    """A checkpoint does not fit the model it is meant for."""
+# by these a VMINet is recognised, in the authors' names and in ours
+_MARK = re.compile(r'(.*?)stages\.[0-3]\.[1-9]\d*\.(?:f1\.conv|query)\.weight')
 
 
 @dataclass
@@ -48,212 +45,243 @@ class Checkpoint:
         head: ``weight`` and ``bias`` of the linear classifier, or empty.
         release: One of :data:`RELEASES`: the authors' first or second, or ``'mm'``.
         source: The file.
-        settings: What the file tells of the backbone's options (``mask``, ``attention``).
+        state_key: The entry of the file that the weights were taken from, '' for the file itself.
+        settings: What is known of ``mask`` and ``band_halfwidth``.
     """
 
     backbone: dict[str, Tensor]
     head: dict[str, Tensor]
     release: str
     source: str
-    settings: dict[str, str] = field(default_factory=dict)
+    state_key: str = ''
+    settings: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def arch(self) -> dict:
-        """``base_channels``, ``expansion`` and ``depths``, read off the shapes."""
-        blocks = re.findall(r'^stages\.(\d+)\.\d+\.query\.weight$', '\n'.join(self.backbone), re.M)
-        query = self.backbone['stages.0.1.query.weight']
+    def options(self, arch_settings: Mapping[str, dict]) -> dict[str, Any]:
+        """The options of the backbone which this fits; without ``mask`` if that is not known.
+
+        Args:
+            arch_settings: The named archs, :attr:`vminet_mm.models.VMINet.arch_settings`.
+        """
+        names = [name for name, known in arch_settings.items() if known == self.arch]
+        attention = 'vmi_sa' if any('.key.' in name for name in self.backbone) else 'none'
         return dict(
-            base_channels=query.shape[1],
-            expansion=query.shape[0] // query.shape[1],
-            depths=tuple(blocks.count(str(i)) for i in range(4)),
+            arch=names[0] if names else self.arch,
+            proj_bn=any('.proj.bn.' in name for name in self.backbone),
+            attention=attention,
+            **(self.settings if attention == 'vmi_sa' else {}),
         )
 
     @property
-    def proj_bn(self) -> bool:
-        """Whether the blocks end with a norm, as in the first release."""
-        return any('.proj.bn.' in name for name in self.backbone)
+    def arch(self) -> dict:
+        """``base_channels``, ``expansion`` and ``depths``, read off the names and shapes."""
+        blocks = {m[1] for m in map(BLOCK.fullmatch, self.backbone) if m}
+        widths = []
+        for block in blocks:
+            shape = getattr(self.backbone.get(block + 'query.weight'), 'shape', ())
+            scale = 2 ** int(block.split('.')[1])
+            if len(shape) == 4 and shape[0] >= shape[1] >= scale:
+                widths.append((shape[1] // scale, shape[0] // shape[1]))
+        if not widths:
+            raise CheckpointMismatchError(f'{self.source} holds no VMINet: its shapes are no arch')
+        base_channels, expansion = max(set(widths), key=widths.count)  # one may be damaged
+        depths = tuple(sum(b.startswith(f'stages.{i}.') for b in blocks) for i in range(4))
+        return dict(base_channels=base_channels, expansion=expansion, depths=depths)
+
+    @property
+    def img_size(self) -> tuple[int, int] | None:
+        """The image size in pixels whose token grids alpha lives on, or None without alpha."""
+        for name, value in self.backbone.items():
+            block = BLOCK.fullmatch(name)
+            if block and block[2] == 'alpha' and value.ndim == 2:
+                stride = 4 * 2 ** int(name.split('.')[1])
+                return value.shape[0] * stride, value.shape[1] * stride
+        return None
 
 
-def read_checkpoint(path: str, ema: bool = False, prefix: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    path: str | PathLike, ema: bool = False, prefix: str | None = None
+) -> Checkpoint:
     """Read a VMINet checkpoint of any kind.
 
     Args:
         path: A file, or an address that MMEngine can read.
-        ema: Take the averaged weights. MMEngine's own checkpoints hold them where the weights
-            usually are.
+        ema: Take the averaged weights. A checkpoint of MMEngine with averaged weights has them
+            where the weights usually are, and they are taken in either case.
         prefix: Where the backbone lies in the state dict, by default found by itself.
 
     Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If it cannot be read safely, see :mod:`vminet_mm.compat.safe_load`.
         CheckpointMismatchError: If it holds no VMINet, or no averaged weights where asked for.
     """
     is_remote = '://' in str(path)
     content = CheckpointLoader.load_checkpoint(path, 'cpu') if is_remote else safe_load(path)
-    state = _strip_wrappers(_find_state(content, ema, path))
-    if prefix is None:
-        prefix = 'backbone.' if any(name.startswith('backbone.') for name in state) else ''
-    prefix = prefix.rstrip('.') + '.' if prefix else ''
+    state, state_key = _find_state(content, ema, path)
+    prefix = _find_prefix(state, prefix, path)
     body = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-    if 'stem.0.conv.weight' not in body:
-        raise CheckpointMismatchError(
-            f'{path} holds no VMINet: {prefix}stem.0.conv.weight is not among its '
-            f'{len(state)} tensors ({", ".join(list(state)[:5])}, ...)'
-        )
-    head_names = ('head.fc.', 'head.')
-    head = {
-        k.rsplit('.', 1)[-1]: v
-        for k, v in state.items()
-        if k.rpartition('.')[0] + '.' in head_names
-    }
     body = {k: v for k, v in body.items() if not k.startswith('head.')}
-    settings = _read_settings(content)
-    release = 'mm'
-    if 'stages.0.1.f1.conv.weight' in body:
-        release = 'first' if 'stages.0.1.g.bn.weight' in body else 'second'
-        body = _rename(body)
-        if release == 'first':
-            settings = dict(mask='none', attention='vmi_sa')
-    return Checkpoint(body, head, release, str(path), settings)
+    root = prefix.removesuffix('backbone.')
+    head = {
+        part: state[name]
+        for part in ('weight', 'bias')
+        for name in (f'{root}head.{part}', f'{root}head.fc.{part}')
+        if name in state
+    }
+    release, settings = 'mm', read_options(content)
+    if any('.f1.conv.' in name for name in body):
+        release = 'first' if any('.g.bn.' in name for name in body) else 'second'
+        settings = dict(mask='none') if release == 'first' else settings
+        body = rename(body, path)
+    return Checkpoint(body, head, release, str(path), state_key, settings)
 
 
-def load_backbone(
-    backbone: nn.Module, path: str, ema: bool = False, prefix: str | None = None
-) -> None:
-    """Load a checkpoint of any kind into a VMINet, strictly, and log what was loaded.
+def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
+    """Check that a checkpoint can be loaded into a VMINet.
 
-    Only the norms of stages which the checkpoint does not return, and the class head, may be
-    absent or left over.
-
-    Args:
-        backbone: A :class:`vminet_mm.models.VMINet`.
-        path: See :func:`read_checkpoint`.
-        ema: See :func:`read_checkpoint`.
-        prefix: See :func:`read_checkpoint`.
+    Returns:
+        Names of the tensors which loading would resize, and of those it would leave alone.
 
     Raises:
         CheckpointMismatchError: Naming the tensors and their shapes, if arch, block release or
-            mask do not fit or a tensor is missing.
+            mask do not fit, or a tensor is missing or left over. Only the norms of stages which
+            one of the two does not return may be, and counters of batches may be missing.
     """
-    checkpoint = read_checkpoint(path, ema, prefix)
-    model = backbone.state_dict()
-    given = checkpoint.backbone
-    optional = re.compile(r'norm\d?\.')
-    missing = [k for k in model if k not in given and not re.match(r'norm\d\.', k)]
-    unexpected = [k for k in given if k not in model and not optional.match(k)]
+    model, given = backbone.state_dict(), checkpoint.backbone
+    left = [k for k in model if k not in given]
+    other = [k for k in model if k in given and given[k].shape != model[k].shape]
     resized = [
-        k for k in model if k.endswith('.alpha') and k in given and given[k].shape != model[k].shape
+        k for k in other if k.endswith('.alpha') and given[k].ndim == 2 and given[k].numel() > 0
     ]
-    unfit = [
-        k for k in model if k in given and k not in resized and given[k].shape != model[k].shape
-    ]
-    problems = _settings_problems(backbone, checkpoint)
-    problems += [f'missing {k} {tuple(model[k].shape)}' for k in missing]
-    problems += [f'unexpected {k} {tuple(given[k].shape)}' for k in unexpected]
-    problems += [
-        f'{k} is {tuple(given[k].shape)}, the model wants {tuple(model[k].shape)}' for k in unfit
+    missing = [k for k in left if not re.match(r'norm\d\.|.*\.num_batches_tracked$', k)]
+    unknown = [k for k in given if k not in model and not re.match(r'norm\d?\.', k)]
+    options = checkpoint.options(backbone.arch_settings)
+    wrong = option_problems(options, _options(backbone))
+    problems = [
+        *wrong,
+        *_first([f'{k} {_shape(model[k])} is missing' for k in missing]),
+        *_first([f'{k} {_shape(given[k])} is not in the model' for k in unknown]),
+        *_first(
+            [
+                f'{k} is {_shape(given[k])} in the checkpoint and {_shape(model[k])} in the model'
+                for k in other
+                if k not in resized
+            ]
+        ),
     ]
     if problems:
-        more = f'\n  ... and {len(problems) - 12} more' if len(problems) > 12 else ''
+        fits = f' The checkpoint fits the options {as_arguments(options)}' if wrong else ''
+        config = matching_config(options) if wrong else None
         raise CheckpointMismatchError(
-            f'{path} does not fit the backbone (it holds arch={_arch_name(backbone, checkpoint)}, '
-            f'proj_bn={checkpoint.proj_bn}, release {checkpoint.release!r}):\n  '
-            + '\n  '.join(problems[:12])
-            + more
+            f'{checkpoint.source} ({checkpoint.release} release) does not fit the backbone: '
+            f'{"; ".join(problems)}.{fits}' + (f', as in {config}' if config else '')
         )
-    left = [k for k in model if k not in given]
-    unused = [k for k in given if k not in model]
-    backbone.load_state_dict(given, strict=False)
+    return resized, left
+
+
+def load_backbone(
+    backbone: nn.Module,
+    checkpoint: str | PathLike,
+    prefix: str | None = None,
+    map_location: Any = None,
+    ema: bool = False,
+) -> None:
+    """Load a checkpoint of any kind into a VMINet, strictly, and log what was loaded.
+
+    Args:
+        backbone: A :class:`vminet_mm.models.VMINet`.
+        checkpoint: See :func:`read_checkpoint`.
+        prefix: See :func:`read_checkpoint`.
+        map_location: Not used, and taken because MMEngine's ``init_cfg`` may have it: the weights
+            go where the backbone is.
+        ema: See :func:`read_checkpoint`.
+
+    Raises:
+        CheckpointMismatchError: See :func:`read_checkpoint` and :func:`check_fit`.
+    """
+    source = read_checkpoint(checkpoint, ema, prefix)
+    resized, left = check_fit(backbone, source)
+    names = backbone.state_dict().keys()
+    unused = [k for k in source.backbone if k not in names] + [f'head.{k}' for k in source.head]
+    backbone.load_state_dict(source.backbone, strict=False)
+    unchecked = backbone.attention == 'vmi_sa' and 'mask' not in source.settings
+    note = f'. The file does not tell its mask; the model has {backbone.mask!r}'
     print_log(
-        f'VMINet from {path} ({checkpoint.release} release): {len(model) - len(left)} of '
-        f'{len(model)} tensors loaded, {len(resized)} of them resized; {len(left)} left as '
-        f'initialised {_modules(left)}; {len(unused) + len(checkpoint.head)} not used '
-        f'{_modules(unused + [f"head.{k}" for k in checkpoint.head])}',
+        f'VMINet from {source.source}{f" [{source.state_key}]" if source.state_key else ""} '
+        f'({source.release} release): {len(names) - len(left)} of {len(names)} tensors loaded, '
+        f'{len(resized)} of them resized; {len(left)} left as initialised{_modules(left)}; '
+        f'{len(unused)} of the file not used{_modules(unused)}{note if unchecked else ""}',
         logger='current',
     )
 
 
-def _find_state(content: Mapping, ema: bool, path: str) -> dict[str, Tensor]:
-    """The state dict inside of whatever a trainer wrote."""
+def _find_state(content: Any, ema: bool, path: str | PathLike) -> tuple[dict[str, Tensor], str]:
+    """The state dict inside of whatever a trainer wrote, and the entry it lies under."""
     if not isinstance(content, Mapping):
         raise CheckpointMismatchError(f'{path} holds a {type(content).__name__}, no state dict')
-    is_mm = 'ema_state_dict' in content  # MMEngine swaps: the averaged weights are the main ones
-    keys = EMA_STATE_KEYS if ema and not is_mm else STATE_KEYS
-    found = [k for k in keys if isinstance(content.get(k), Mapping)]
-    if ema and not is_mm and not found:
-        raise CheckpointMismatchError(f'{path} holds no averaged weights; load it without ema')
-    state = content[found[0]] if found else content
-    return {k: v for k, v in state.items() if isinstance(v, Tensor)}
-
-
-def _strip_wrappers(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Remove the prefixes of DataParallel and torch.compile."""
-    return {re.sub(r'^((module|_orig_mod)\.)+', '', k): v for k, v in state.items()}
-
-
-def _rename(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Translate the authors' names into ours."""
-    renamed = {}
-    for name, value in published.items():
-        block = _BLOCK.fullmatch(name)
-        if block is None:
-            renamed[name] = value
+    is_averaged = 'ema_state_dict' in content  # by MMEngine, which swaps the two when it saves
+    keys = EMA_STATE_KEYS if ema and not is_averaged else STATE_KEYS + EMA_STATE_KEYS
+    key = next((k for k in keys if isinstance(content.get(k), Mapping)), '')
+    if ema and not key:
+        raise CheckpointMismatchError(
+            f'{path} holds no averaged weights, only {_some(content)}; load it without ema'
+        )
+    state = {}
+    for name, value in (content[key] if key else content).items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
             continue
-        place, part = block.groups()
-        if part == 'sum.weight':
-            renamed[place + 'alpha'] = _to_grid(value, name)
-        elif part == 'stack':
-            renamed[place + 'scale'], renamed[place + 'beta'] = value[:1].clone(), value[1:].clone()
-        else:
-            old = next((p for p in _BLOCK_PARTS if part.startswith(p)), None)
-            renamed[place + (_BLOCK_PARTS[old] + part[len(old) :] if old else part)] = value
-    return renamed
+        half = value.dtype in (torch.float16, torch.bfloat16)
+        # prefixes of DataParallel and torch.compile
+        state[re.sub(r'^((module|_orig_mod)\.)+', '', name)] = value.float() if half else value
+    for counter in ('steps', 'n_averaged'):  # of the averaged models of MMEngine and torch
+        state.pop(counter, None)
+    return state, key
 
 
-def _to_grid(weight: Tensor, name: str) -> Tensor:
-    """Token weights (1, L) of a square image as (sqrt L, sqrt L)."""
-    edge = math.isqrt(weight.numel())
-    if edge**2 != weight.numel():
-        raise CheckpointMismatchError(f'{name} {tuple(weight.shape)} is not on a square grid')
-    return weight.reshape(edge, edge)
+def _find_prefix(state: Mapping[str, Tensor], prefix: str | None, path: str | PathLike) -> str:
+    """Where the VMINet lies in a state dict."""
+    found = dict.fromkeys(m[1] for m in map(_MARK.fullmatch, state) if m)
+    if prefix is None:
+        prefix = 'backbone.' if 'backbone.' in found else ''
+    elif prefix:
+        prefix = prefix.rstrip('.') + '.'
+    if prefix not in found:
+        elsewhere = f'; there is one under prefix={list(found)[0]!r}' if found else ''
+        where = f' under prefix={prefix!r}' if prefix else ''
+        raise CheckpointMismatchError(
+            f'{path} holds no VMINet{where}: none of its {len(state)} tensors ({_some(state)}) '
+            f'is named as the first projection of a block is{elsewhere}'
+        )
+    return prefix
 
 
-def _read_settings(content: Mapping) -> dict[str, str]:
-    """The backbone's options out of the config that MMEngine keeps in a checkpoint."""
-    meta = content.get('meta') if isinstance(content.get('meta'), Mapping) else {}
-    if isinstance(meta.get('vminet'), Mapping):
-        return dict(meta['vminet'])
-    if not isinstance(meta.get('cfg'), str):
-        return {}
-    # parsed and never run: a config is a program, and the file may come from anywhere
-    for node in ast.walk(ast.parse(meta['cfg'])):
-        if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict':
-            options = {k.arg: k.value.value for k in node.keywords if _is_constant(k.value)}
-            if options.get('type') == 'VMINet':
-                return {k: options.get(k, v) for k, v in _DEFAULT_SETTINGS.items()}
-    return {}
-
-
-def _is_constant(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant)
-
-
-def _settings_problems(backbone: nn.Module, checkpoint: Checkpoint) -> list[str]:
-    """What differs between the options of the model and those the checkpoint was trained with."""
-    return [
-        f'it was trained with {name}={checkpoint.settings[name]!r}, the model has '
-        f'{name}={getattr(backbone, name)!r}'
-        for name in _DEFAULT_SETTINGS
-        if name in checkpoint.settings and checkpoint.settings[name] != getattr(backbone, name)
-    ]
-
-
-def _arch_name(backbone: nn.Module, checkpoint: Checkpoint) -> str:
-    """The name of the checkpoint's arch, or its settings where it has none."""
-    arch = checkpoint.arch
+def _options(backbone: nn.Module) -> dict[str, Any]:
+    """The options of a VMINet, as :meth:`Checkpoint.options` gives them."""
+    arch = dict(backbone.arch, depths=tuple(backbone.arch['depths']))
     names = [name for name, known in backbone.arch_settings.items() if known == arch]
-    return repr(names[0]) if names else str(arch)
+    return dict(
+        arch=names[0] if names else arch,
+        proj_bn=any('.proj.bn.' in name for name in backbone.state_dict()),
+        attention=backbone.attention,
+        mask=backbone.mask,
+        band_halfwidth=backbone.band_halfwidth,
+    )
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(tuple(tensor.shape))
+
+
+def _first(lines: list[str], number: int = 3) -> list[str]:
+    """The first few lines, and how many more there are."""
+    more = [f'and {len(lines) - number} more'] if len(lines) > number else []
+    return lines[:number] + more
+
+
+def _some(content: Mapping) -> str:
+    return ', '.join(_first([str(k) for k in content])) or 'nothing'
 
 
 def _modules(names: list[str]) -> str:
     """The modules that tensors belong to, for a log line."""
     modules = sorted({name.rpartition('.')[0] for name in names})
-    return f'({", ".join(modules)})' if modules else ''
+    return f' ({", ".join(_first(modules, 8))})' if modules else ''

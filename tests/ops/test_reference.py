@@ -24,7 +24,9 @@ def loops(
             for q, k in zip(query[b, n].flatten(), key[b, n].flatten(), strict=True)
         ]
         c = sum(
-            float(alpha.flatten()[i]) * e for i, e in enumerate(values) if i < len(mask) and mask[i, n]
+            float(alpha.flatten()[i]) * e
+            for i, e in enumerate(values)
+            if i < len(mask) and mask[i, n]
         )
         y = [min(max(scale * c + beta * e, 0.0), 6.0) for e in values]
         out[b, n] = torch.tensor(y).view(height, width)
@@ -54,16 +56,16 @@ def test_native_size(size: tuple[int, int], mask: str, device: torch.device) -> 
 
 
 @pytest.mark.parametrize('mask', ['tril', 'band'])
-def test_gradients(mask: str) -> None:
+@pytest.mark.parametrize('resize', ['pool', 'interpolate'])
+def test_gradients(mask: str, resize: str) -> None:
     x = {k: v if k == 'mask' else v.double() for k, v in inputs((3, 5), (2, 4), mask).items()}
     names = [k for k in x if k != 'mask']
-    for resize in ('pool', 'interpolate'):
-        torch.autograd.gradcheck(
-            lambda *values: separable_attention(
-                **dict(zip(names, values, strict=True)), mask=x['mask'], context_resize=resize
-            ),
-            [x[k].requires_grad_() for k in names],
-        )
+
+    def attend(*values: Tensor) -> Tensor:
+        options = dict(zip(names, values, strict=True))
+        return separable_attention(**options, mask=x['mask'], context_resize=resize)
+
+    assert torch.autograd.gradcheck(attend, [x[k].requires_grad_() for k in names])
 
 
 def test_context_pool_by_hand() -> None:
@@ -108,7 +110,9 @@ def test_context_does_not_grow_with_the_image(resize: str) -> None:
         context(torch.ones(1, 3, *size), alpha, mask, resize) for size in [(4, 4), (8, 8), (40, 56)]
     ]
     for c in contexts:
-        torch.testing.assert_close(c, alpha.sum().expand(1, 3), rtol=1e-3, atol=1e-3)
+        # bicubic interpolation repeats the border, so it keeps the sum only nearly
+        tolerance = 1e-5 if resize == 'pool' else 0.02
+        torch.testing.assert_close(c, alpha.sum().expand(1, 3), rtol=tolerance, atol=0)
 
 
 def test_empty_batch() -> None:

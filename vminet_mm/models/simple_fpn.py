@@ -82,8 +82,8 @@ class SimpleFeaturePyramid(BaseModule):
 
 def _resampling(scale: float, channels: int, norm_cfg: dict) -> tuple[list[nn.Module], int]:
     """Layers that change the resolution by a power of two, and the channels they end with."""
-    steps = math.log2(scale) if scale > 0 else math.nan
-    if not steps == round(steps):
+    steps = math.log2(scale) if scale > 0 else 0.5
+    if not steps.is_integer():
         raise ValueError(f'scale_factors must be powers of two, not {scale}')
     if channels % 2 ** max(steps, 0):
         raise ValueError(f'{channels} channels cannot be halved {steps:.0f} times for x{scale}')

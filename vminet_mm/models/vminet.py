@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, PretrainedInit, initialize
 from mmengine.registry import MODELS
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
@@ -42,7 +42,8 @@ class VMINet(BaseModule):
         frozen_stages: -1 freezes nothing, 0 the stem, i the stem and the first i stages.
         with_cp: Recompute blocks in the backward pass to save memory.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` takes a published, mmpretrain or
-            bare checkpoint, strictly: see :func:`vminet_mm.checkpoints.load_backbone`.
+            bare checkpoint, strictly; ``prefix`` and ``ema`` are as in
+            :func:`vminet_mm.checkpoints.load_backbone`.
 
     Raises:
         ValueError: For an unknown name or an option out of range.
@@ -72,7 +73,7 @@ class VMINet(BaseModule):
         norm_eval: bool | str = False,
         frozen_stages: int = -1,
         with_cp: bool = False,
-        init_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.arch = self._parse_arch(arch)
@@ -84,8 +85,9 @@ class VMINet(BaseModule):
             raise ValueError(f"norm_eval must be True, False or 'auto', not {norm_eval!r}")
         self.attention = attention
         self.mask = mask
+        self.band_halfwidth = band_halfwidth
         self.frozen_stages = frozen_stages
-        self.norm_eval = self._is_pretrained() if norm_eval == 'auto' else norm_eval
+        self.norm_eval = bool(self._init_cfgs()[0]) if norm_eval == 'auto' else norm_eval
 
         channels = self.stem_channels
         self.stem = nn.Sequential(ConvBN(in_channels, channels, 3, norm_cfg, stride=2), nn.ReLU6())
@@ -131,12 +133,15 @@ class VMINet(BaseModule):
         return tuple(outputs)
 
     def init_weights(self) -> None:
-        """Initialise; a ``Pretrained`` checkpoint is loaded strictly, and once."""
-        if self._is_pretrained() and not self.is_init:
-            load_backbone(self, self.init_cfg['checkpoint'], prefix=self.init_cfg.get('prefix'))
-            self.is_init = True
-        elif not self._is_pretrained():
+        """Initialise; a ``Pretrained`` checkpoint is loaded strictly, last, and once."""
+        pretrained, others = self._init_cfgs()
+        if not pretrained:
             super().init_weights()
+        elif not self.is_init:
+            initialize(self, others)
+            for cfg in pretrained:
+                load_backbone(self, **{k: v for k, v in cfg.items() if k != 'type'})
+            self.is_init = True
 
     def train(self, mode: bool = True) -> 'VMINet':
         """Set the mode; frozen stages, and norms under ``norm_eval``, stay in evaluation."""
@@ -154,8 +159,11 @@ class VMINet(BaseModule):
             module.eval()
             module.requires_grad_(False)
 
-    def _is_pretrained(self) -> bool:
-        return isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained'
+    def _init_cfgs(self) -> tuple[list[dict], list[dict]]:
+        """The entries of ``init_cfg`` that name a checkpoint, and the others."""
+        cfgs = [self.init_cfg] if isinstance(self.init_cfg, dict) else self.init_cfg or []
+        pretrained = [cfg for cfg in cfgs if cfg.get('type') in ('Pretrained', PretrainedInit)]
+        return pretrained, [cfg for cfg in cfgs if cfg not in pretrained]
 
     def _norm_name(self, stage: int) -> str:
         return 'norm' if stage == len(self.stages) - 1 else f'norm{stage}'

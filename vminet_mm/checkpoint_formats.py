@@ -1,0 +1,168 @@
+"""What differs between the kinds of checkpoint: the names of the tensors, and where the options
+are told which no shape of a tensor tells."""
+
+import ast
+import math
+import re
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from torch import Tensor
+
+from .compat.safe_load import CheckpointError
+
+# parts of a block in the authors' state dicts -> ours
+_BLOCK_PARTS = {
+    'dwconv.': 'dwconv.',
+    'conv.': 'dwconv.',
+    'f1.conv.': 'query.',
+    'f2.conv.': 'key.',
+    'g.': 'proj.',
+}
+BLOCK = re.compile(r'(stages\.[0-3]\.[1-9]\d*\.)(.+)')
+
+# options that change no tensor's shape, and their values where a config does not give them
+_DEFAULTS = dict(mask='tril', band_halfwidth=0.5)
+_MAX_CONFIG = 1_000_000  # characters; a longer text is no config, and slow to parse
+
+# the configs of configs/cls: arch and variant
+_CONFIGS = (
+    *('ti', 'xs', 's', 'b', 'xs-v1', 's-v1', 'b-v1', 's_attn-none'),
+    *('xs_mask-none', 'xs_mask-block', 'xs_mask-band', 'xs_mask-hybrid'),
+)
+
+
+class CheckpointMismatchError(CheckpointError):
+    """A checkpoint does not fit the model it is meant for."""
+
+
+def rename(published: Mapping[str, Tensor], path: str | PathLike) -> dict[str, Tensor]:
+    """Translate the authors' names into ours."""
+    renamed: dict[str, Tensor] = {}
+    for name, value in published.items():
+        for new_name, new_value in _translate(name, value, path).items():
+            if new_name in renamed:
+                raise CheckpointMismatchError(f'{path} holds {new_name} under two names')
+            renamed[new_name] = new_value
+    return renamed
+
+
+def _translate(name: str, value: Tensor, path: str | PathLike) -> dict[str, Tensor]:
+    """One tensor of the authors with our name, or two."""
+    block = BLOCK.fullmatch(name)
+    if block is None:
+        return {name: value}
+    place, part = block.groups()
+    if part == 'stack':
+        value = value.flatten()
+        return {place + 'scale': value[:1].clone(), place + 'beta': value[1:].clone()}
+    if part == 'sum.weight':  # token weights (1, L) of a square image
+        edge = math.isqrt(value.numel())
+        if edge**2 != value.numel():
+            raise CheckpointMismatchError(
+                f'{path}: {name} {tuple(value.shape)} is of no square grid'
+            )
+        return {place + 'alpha': value.reshape(edge, edge)}
+    old = next((p for p in _BLOCK_PARTS if part.startswith(p)), '')
+    return {place + _BLOCK_PARTS.get(old, '') + part[len(old) :]: value}
+
+
+def read_options(content: Mapping) -> dict[str, Any]:
+    """What a checkpoint's ``meta`` tells of the mask: ``mask`` and ``band_halfwidth``, or nothing.
+
+    Args:
+        content: The whole checkpoint: of MMEngine, which keeps the text of the config in
+            ``meta['cfg']``, or converted, with the options in ``meta['vminet']``.
+    """
+    meta = content.get('meta')
+    if not isinstance(meta, Mapping):
+        return {}
+    options = meta.get('vminet')
+    if not isinstance(options, Mapping):
+        options = _backbone_of(meta.get('cfg'))
+    if not isinstance(options.get('mask'), str):
+        return {}
+    known = dict(mask=options['mask'])
+    if known['mask'] in ('band', 'hybrid'):
+        halfwidth = options.get('band_halfwidth')
+        is_number = isinstance(halfwidth, (int, float))
+        known['band_halfwidth'] = halfwidth if is_number else _DEFAULTS['band_halfwidth']
+    return known
+
+
+def option_problems(given: Mapping, wanted: Mapping) -> list[str]:
+    """Sentences on the options of a checkpoint that are not those of the model.
+
+    Args:
+        given: Those of the checkpoint; without ``mask`` if that is not known.
+        wanted: All of the model.
+    """
+    names = ['arch', 'proj_bn', 'attention']
+    if given['attention'] == wanted['attention']:
+        names += [name for name in ('mask', 'band_halfwidth') if name in given]
+    return [
+        f'{name} is {given[name]!r} in the checkpoint and {wanted[name]!r} in the model'
+        for name in names
+        if given[name] != wanted[name]
+    ]
+
+
+def as_arguments(options: Mapping) -> str:
+    """The options as a config's text, with a remark if the mask is not known."""
+    text = ', '.join(f'{name}={value!r}' for name, value in options.items())
+    if options['attention'] == 'none' or 'mask' in options:
+        return text
+    return f"{text} and the mask of its training, which it does not tell (the paper's is 'tril')"
+
+
+def matching_config(options: Mapping) -> str | None:
+    """The classification config of these options, or None. Of an unknown mask, the paper's."""
+    mask, proj_bn = options.get('mask', 'tril'), options['proj_bn']
+    if options.get('band_halfwidth', _DEFAULTS['band_halfwidth']) != _DEFAULTS['band_halfwidth']:
+        return None
+    if options['attention'] == 'none':
+        variant = None if proj_bn else '_attn-none'
+    elif proj_bn:
+        variant = '-v1' if mask == 'none' else None
+    else:
+        variant = '' if mask == 'tril' else f'_mask-{mask}'
+    name = f'{options["arch"]}{variant}'
+    return f'configs/cls/vminet-{name}_3xb128-300e_in1k.py' if name in _CONFIGS else None
+
+
+def _backbone_of(config: Any) -> dict[str, Any]:
+    """The plain options of the VMINet in the text of a config, defaults included."""
+    if not isinstance(config, str) or len(config) > _MAX_CONFIG:
+        return {}
+    # parsed and never run: a config is a program, and the file may come from anywhere
+    try:
+        tree = ast.parse(config)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    models = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) == 'model'
+    ]
+    for model in models[-1:]:
+        for node in ast.walk(model):
+            options = _plain_items(node)
+            # 'VMINet', 'mmdet.VMINet' or the path of the class
+            if str(options.get('type')).rpartition('.')[2] == 'VMINet':
+                return {**_DEFAULTS, **options}
+    return {}
+
+
+def _plain_items(node: ast.AST) -> dict[str, Any]:
+    """The constants in the code of a dict, written as a call or with braces."""
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict':
+        items = [(keyword.arg, keyword.value) for keyword in node.keywords]
+    elif isinstance(node, ast.Dict):
+        items = [
+            (getattr(key, 'value', None), value)
+            for key, value in zip(node.keys, node.values, strict=True)
+        ]
+    else:
+        return {}
+    return {k: v.value for k, v in items if isinstance(k, str) and isinstance(v, ast.Constant)}
