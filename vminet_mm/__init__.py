@@ -1,7 +1,8 @@
 """VMINet, a vision backbone with linear-time separable self-attention, for OpenMMLab.
 
 Importing the package makes the installed OpenMMLab stack usable (:mod:`vminet_mm.compat`) and
-registers the models in MMEngine's root registry, where mmdet, mmseg and mmpretrain find them.
+registers models and hooks in MMEngine's root registries, where mmdet, mmseg and mmpretrain find
+them.
 """
 
 from . import compat
@@ -9,6 +10,7 @@ from .version import __version__
 
 compat.activate()  # before any mm package is imported by what follows
 
+from .engine.hooks import NormStatisticsHook  # noqa: E402
 from .models import SimpleFeaturePyramid, VMINet  # noqa: E402
 
-__all__ = ['SimpleFeaturePyramid', 'VMINet', '__version__']
+__all__ = ['NormStatisticsHook', 'SimpleFeaturePyramid', 'VMINet', '__version__']

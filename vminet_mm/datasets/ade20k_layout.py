@@ -14,6 +14,11 @@ class ADE20KLayoutDataset(ADE20KDataset):
     of ADE20K alone, and would take a shorter list of names for a selection of its 150.
     """
 
+    def __init__(self, metainfo: dict | None = None, **kwargs) -> None:
+        if metainfo and 'classes' in metainfo:  # ADE20K's 150 colours do not fit them
+            metainfo = {'palette': [], **metainfo}
+        super().__init__(metainfo=metainfo, **kwargs)
+
     @classmethod
     def get_label_map(cls, new_classes: Sequence[str] | None = None) -> None:
         """No label is mapped to another: the files count in the order of the names."""

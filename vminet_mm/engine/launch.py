@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
@@ -46,6 +47,10 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
         tool(args)
     except (ConfigError, CheckpointError) as error:
         raise SystemExit(f'error: {error}') from None
+    if torch.distributed.is_initialized():
+        # threads of gloo that outlive the interpreter abort the process now and then
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def train(args: argparse.Namespace) -> None:
@@ -91,7 +96,7 @@ def test(args: argparse.Namespace) -> dict[str, float]:
     """
     cfg = _load(args)
     _require_file(args.checkpoint, 'checkpoint')
-    cfg.load_from = args.checkpoint
+    cfg.load_from = None  # loaded below: MMEngine would only warn of a checkpoint that does not fit
     check_data(cfg, ('test',))
     if args.show or args.show_dir:
         draw_predictions(cfg, args.show_dir, args.show, args.wait_time)
@@ -99,7 +104,14 @@ def test(args: argparse.Namespace) -> dict[str, float]:
         use_tta(cfg)
     if args.out:
         save_predictions(cfg, args.out)
-    metrics = Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    try:
+        runner.load_checkpoint(args.checkpoint, map_location='cpu', strict=True)
+    except CheckpointError:
+        raise
+    except RuntimeError as error:
+        raise ConfigError(f'{args.checkpoint} does not fit {args.config}: {error}') from None
+    metrics = runner.test()
     if args.metrics and is_main_process():
         dump(metrics, args.metrics, indent=2)
     return metrics

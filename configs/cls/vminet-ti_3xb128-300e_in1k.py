@@ -1,0 +1,2 @@
+_base_ = ['vminet-xs_3xb128-300e_in1k.py']
+model = dict(backbone=dict(arch='ti'), head=dict(in_channels=192))

@@ -1,0 +1,27 @@
+# UPerNet with VMINet-Ti on the built-in scenes, minutes on two CPU cores.
+_base_ = [
+    '../_base_/models/upernet_vminet.py',
+    '../_base_/datasets/mini_ade20k.py',
+    '../_base_/schedules/mini_adamw.py',
+    '../_base_/mmseg_runtime.py',
+]
+channels = [24, 48, 96, 192]
+model = dict(
+    data_preprocessor=dict(size=(128, 160)),
+    backbone=dict(arch='ti', img_size=64, drop_path_rate=0.0),
+    decode_head=dict(in_channels=channels, channels=64, num_classes=6),
+    auxiliary_head=dict(in_channels=channels[2], channels=32, num_classes=6),
+)
+max_iters = 400
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=50, end=max_iters),
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+default_hooks = dict(
+    logger=dict(interval=10), checkpoint=dict(interval=max_iters), visualization=dict(interval=1)
+)
+auto_scale_lr = dict(enable=False, base_batch_size=16)
+randomness = dict(seed=0)

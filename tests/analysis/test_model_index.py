@@ -1,0 +1,84 @@
+"""README.md and metafile.yml of the config folders, and model-index.yml, say what is true."""
+
+from pathlib import Path
+
+import modelindex
+import pytest
+import yaml
+from mmengine.registry import MODELS, DefaultScope
+
+from vminet_mm.analysis import complexity
+from vminet_mm.engine import load_config
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ('cls', 'mask_rcnn', 'upernet')
+ENTRIES = {
+    entry['Config']: entry
+    for folder in FOLDERS
+    for entry in yaml.safe_load((ROOT / 'configs' / folder / 'metafile.yml').read_text())['Models']
+}
+MEASURED = sorted(config for config in ENTRIES if not config.endswith('_mini.py'))
+XS = [config for config in MEASURED if '-xs_' in config]
+
+
+def row_of(config: str) -> str:
+    """The line of a folder's README table that links to a config."""
+    path = ROOT / config
+    lines = path.with_name('README.md').read_text().splitlines()
+    rows = [line for line in lines if f'[{path.stem}]({path.name})' in line]
+    assert len(rows) == 1, f'{path.stem} is in {len(rows)} lines of its README'
+    return rows[0]
+
+
+@pytest.mark.parametrize('folder', FOLDERS)
+def test_metafile_lists_the_folder(folder: str) -> None:
+    content = yaml.safe_load((ROOT / 'configs' / folder / 'metafile.yml').read_text())
+    (collection,) = content['Collections']
+    assert (ROOT / collection['README']).is_file()
+    assert all(entry['In Collection'] == collection['Name'] for entry in content['Models'])
+    assert all(entry['Name'] == Path(entry['Config']).stem for entry in content['Models'])
+    listed = sorted(entry['Config'] for entry in content['Models'])
+    assert listed == sorted(
+        f'configs/{folder}/{p.name}' for p in (ROOT / f'configs/{folder}').glob('*.py')
+    )
+
+
+def test_model_index_imports_every_metafile() -> None:
+    index = modelindex.load(str(ROOT / 'model-index.yml'))
+    index.build_models_with_collections()
+    assert sorted(model.name for model in index.models) == sorted(
+        entry['Name'] for entry in ENTRIES.values()
+    )
+
+
+def test_no_result_is_claimed_before_there_is_one() -> None:
+    """Results and Weights are for what was trained with these configs."""
+    for config, entry in ENTRIES.items():
+        assert 'Results' not in entry
+        assert 'Weights' not in entry
+        assert ('not yet trained' in row_of(config)) == (config in MEASURED)
+
+
+@pytest.mark.parametrize('config', MEASURED, ids=lambda config: Path(config).stem)
+def test_parameters_are_those_of_the_model(config: str) -> None:
+    cfg = load_config(ROOT / config)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    metadata = ENTRIES[config]['Metadata']
+    assert metadata['Parameters'] == sum(parameter.numel() for parameter in model.parameters())
+    assert f'| {metadata["Parameters"] / 1e6:.2f} M |' in row_of(config)
+    digits = 2 if '/cls/' in config else 1
+    assert f'| {metadata["FLOPs"] / 1e9:.{digits}f} G |' in row_of(config)
+
+
+@pytest.mark.parametrize('config', XS, ids=lambda config: Path(config).stem)
+def test_flops_are_those_that_the_tool_measures(config: str) -> None:
+    counts = complexity(load_config(ROOT / config))
+    metadata = ENTRIES[config]['Metadata']
+    assert metadata['FLOPs'] == pytest.approx(counts.macs, rel=1e-3)
+    assert metadata['Input Size'] == f'{counts.shape[0]} x {counts.shape[1]}'
+
+
+@pytest.mark.parametrize('config', sorted(set(ENTRIES) - set(MEASURED)))
+def test_mini_configs_are_in_the_readme(config: str) -> None:
+    assert 'built-in' in row_of(config)

@@ -1,0 +1,152 @@
+"""Train, resume and test through the tools, in two processes, for each of the three tasks."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vminet_mm.datasets import make_mini_data
+
+ROOT = Path(__file__).resolve().parents[1]
+# config, folder of the built-in data, how to train a short while, and then longer
+TASKS = {
+    'detection': (
+        'configs/mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py',
+        'coco',
+        ('train_cfg.max_epochs=1', 'train_cfg.val_interval=1'),
+        ('train_cfg.max_epochs=2', 'train_cfg.val_interval=1'),
+    ),
+    'segmentation': (
+        'configs/upernet/upernet_vminet-ti_mini.py',
+        'ade',
+        (
+            'train_cfg.max_iters=2',
+            'train_cfg.val_interval=2',
+            'default_hooks.checkpoint.interval=2',
+        ),
+        (
+            'train_cfg.max_iters=4',
+            'train_cfg.val_interval=2',
+            'default_hooks.checkpoint.interval=2',
+        ),
+    ),
+    'classification': (
+        'configs/cls/vminet-ti_mini.py',
+        'imagenet',
+        ('train_cfg.max_epochs=1', 'train_cfg.val_interval=1'),
+        ('train_cfg.max_epochs=2', 'train_cfg.val_interval=1'),
+    ),
+}
+# one image a batch in validation, so that no image's arithmetic depends on how many processes test
+OPTIONS = [
+    *(f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')),
+    'val_dataloader.batch_size=1',
+    'test_dataloader.batch_size=1',
+    'train_dataloader.batch_size=4',
+    'default_hooks.logger.interval=1',
+]
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp('mini') / 'data'
+    make_mini_data(root, num_train=16, num_val=6)
+    return root
+
+
+def run(*command: str) -> str:
+    """Run a command in the project's root and return all that it printed."""
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout[-9000:]
+    return done.stdout
+
+
+def train(config: str, data_root: Path, work_dir: Path, *more: str) -> str:
+    """Train in two processes."""
+    return run(
+        'bash', 'tools/dist_train.sh', config, '2', '--data-root', str(data_root),
+        '--work-dir', str(work_dir), *more,
+    )  # fmt: skip
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    """The lines that the latest run logged."""
+    file = max(work_dir.glob('*/vis_data/scalars.json'))
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_train_resume_test(task: str, data: Path, tmp_path: Path) -> None:
+    config, folder, short, longer = TASKS[task]
+    work_dir = tmp_path / 'run'
+    train(config, data / folder, work_dir, '--cfg-options', *OPTIONS, *short)
+    first = Path((work_dir / 'last_checkpoint').read_text())
+    assert first.is_file()
+
+    log = train(
+        config, data / folder, work_dir, '--resume', '--cfg-options', *OPTIONS, *longer
+    )  # fmt: skip
+    assert f'Auto resumed from the latest checkpoint {first}' in log
+    last = Path((work_dir / 'last_checkpoint').read_text())
+    assert last.is_file() and last != first
+    steps = [line for line in scalars(work_dir) if 'loss' in line]
+    assert steps and all(line['loss'] == line['loss'] for line in steps)  # no NaN
+    validated = scalars(work_dir)[-1]
+
+    metrics = tmp_path / 'metrics.json'
+    run(
+        sys.executable, 'tools/test.py', config, str(last), '--data-root', str(data / folder),
+        '--work-dir', str(tmp_path / 'test'), '--metrics', str(metrics),
+        '--show-dir', str(tmp_path / 'pictures'), '--cfg-options', *OPTIONS,
+    )  # fmt: skip
+    tested = json.loads(metrics.read_text())
+    assert tested == {key: validated[key] for key in tested}
+    pictures = [p for p in (tmp_path / 'pictures').rglob('*') if p.suffix in ('.png', '.jpg')]
+    assert len(pictures) >= 6
+
+
+def test_chain_from_classifier_to_detector_and_segmentor(data: Path, tmp_path: Path) -> None:
+    """Pre-train a classifier, then start the two dense tasks from its checkpoint."""
+    config, folder, short, _ = TASKS['classification']
+    classifier = tmp_path / 'classifier'
+    train(config, data / folder, classifier, '--cfg-options', *OPTIONS, *short)
+    checkpoint = (classifier / 'last_checkpoint').read_text()
+    for task, norms in (('detection', 3), ('segmentation', 3)):
+        config, folder, short, _ = TASKS[task]
+        log = train(
+            config, data / folder, tmp_path / task,
+            '--pretrained', checkpoint, '--cfg-options', *OPTIONS, *short,
+        )  # fmt: skip
+        loaded = re.search(
+            r'VMINet from \S+ .*: (\d+) of (\d+) tensors loaded, 0 of them resized; (\d+) left', log
+        )
+        assert loaded, log[-3000:]
+        assert int(loaded[2]) - int(loaded[1]) == int(loaded[3]) == 5 * norms
+        assert scalars(tmp_path / task)[0]['loss'] > 0
+
+
+def test_real_segmentor_on_classes_of_ones_own(data: Path, tmp_path: Path) -> None:
+    """What docs/data.md says: the class count and the names are all that has to be told."""
+    names = '[background,circle,cross,ring,square,triangle]'
+    train(
+        'configs/upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py',
+        data / 'ade',
+        tmp_path,
+        '--cfg-options',
+        'model.decode_head.num_classes=6',
+        'model.auxiliary_head.num_classes=6',
+        *(
+            f'{split}_dataloader.dataset.metainfo.classes={names}'
+            for split in ('train', 'val', 'test')
+        ),
+        'train_cfg.max_iters=1',
+        'train_cfg.val_interval=1',
+        'default_hooks.logger.interval=1',
+    )
+    losses, metrics = scalars(tmp_path)
+    assert losses['loss'] > 0 and 0 <= metrics['mIoU'] <= 100

@@ -1,0 +1,45 @@
+"""Count parameters and MACs of a config's model: python tools/analysis_tools/get_flops.py CONFIG"""
+
+import argparse
+
+from mmengine.config import DictAction
+
+from vminet_mm.analysis.complexity import DEFAULT_SHAPES, complexity, to_json, to_table
+from vminet_mm.engine import ConfigError, load_config, run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='size of the image; by default '
+        + ', '.join(
+            f'{height} {width} ({scope})' for scope, (height, width) in DEFAULT_SHAPES.items()
+        ),
+    )
+    parser.add_argument('--format', choices=['table', 'json'], default='table', help='output')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config: key=value, key="[a,b]", nested keys with dots',
+    )
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    if cfg.get('default_scope') not in DEFAULT_SHAPES:
+        raise ConfigError(f'the default_scope of the config is none of {", ".join(DEFAULT_SHAPES)}')
+    if args.shape and min(args.shape) < 1:
+        raise ConfigError(f'--shape takes two positive numbers, not {args.shape}')
+    counts = complexity(cfg, args.shape)
+    print(to_json(counts) if args.format == 'json' else to_table(counts))
+
+
+if __name__ == '__main__':
+    run_tool(main, parse_args())

@@ -1,0 +1,3 @@
+from .complexity import Complexity, complexity
+
+__all__ = ['Complexity', 'complexity']

@@ -1,0 +1,203 @@
+"""Parameters and multiply-accumulates (MACs) of the model of a config.
+
+MMEngine traces and counts; this module feeds it the models of mmdet, mmseg and mmpretrain and
+settles what their own tools leave open:
+
+- Counted are, as MMEngine does it, convolutions, linear layers, matrix products and einsum (the
+  context sum of VMI-SA), layer and group norms, bilinear resizing and adaptive pooling; and the
+  products of two maps, such as ReLU6(Q) * K of VMI-SA, one per element.
+- Batch norms are not counted, since they fold into the convolutions at inference. Nor are
+  activations, sums, RoIAlign and NMS; :attr:`Complexity.uncounted` names what the model has.
+- Of a two-stage detector the forward pass of mmdet's ``mode='tensor'`` is counted: all proposals
+  go through the box head, and the first 100 of them through the mask head. How many proposals
+  survive the NMS depends on weights and image, therefore none is suppressed here and their number
+  is the config's ``test_cfg.rpn.max_per_img`` (1000 in COCO configs). Papers count so, too: Mask
+  R-CNN with a ResNet-50 and FPN has 259.3 G at 800 x 1280 (with batch norms 259.8 G), and papers
+  print 260 G. A cascade sends all proposals through its mask heads; :attr:`Complexity.rois` tells.
+- Parameters are those of the model as it is trained, with the auxiliary head of a segmentor, which
+  takes no part at inference and so has no MACs.
+"""
+
+import json
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+
+import torch
+from mmengine.analysis import FlopAnalyzer, parameter_count
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+# by default_scope: the size in pixels that papers state MACs at
+DEFAULT_SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 512), 'mmpretrain': (224, 224)}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a model: its parameters and MACs."""
+
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What a model costs.
+
+    Attributes:
+        params: Number of parameters.
+        macs: Multiply-accumulates of one image.
+        shape: Height and width of that image.
+        parts: The direct children of the model that have parameters or MACs. ``other`` holds what
+            MMEngine can assign to none of them: mmseg calls the forward method of its head
+            directly, so that the head's resizing is found there.
+        rois: Regions which go through each head of a two-stage detector, else empty.
+        uncounted: Operations that took no part in the count, and how often each occurs.
+    """
+
+    params: int
+    macs: int
+    shape: tuple[int, int]
+    parts: dict[str, Part]
+    rois: dict[str, int]
+    uncounted: dict[str, int]
+
+
+def _count_map_product(inputs: list, outputs: list) -> int:
+    """MMEngine's handle for ``aten::mul``: one per element for two maps (B, C, H, W), else none.
+
+    A product with a scalar or a single vector is left out; it folds into a neighbouring layer.
+    """
+    shapes = [value.type().sizes() if value.isCompleteTensor() else None for value in inputs]
+    is_map_product = shapes[0] == shapes[1] and len(shapes[0] or ()) == 4
+    return math.prod(outputs[0].type().sizes()) if is_map_product else 0
+
+
+# MMEngine's handles for operations that it does not know, or knows otherwise; None: moves data only
+HANDLES = {
+    'aten::batch_norm': lambda inputs, outputs: 0,
+    'aten::mul': _count_map_product,
+    'aten::repeat': None,
+    'aten::unflatten': None,
+}
+
+
+def complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
+    """Count parameters and MACs of a config's model on the CPU, at random weights.
+
+    Args:
+        cfg: A config of mmdet, mmseg or mmpretrain, left unchanged.
+        shape: Height and width of the image, by default :data:`DEFAULT_SHAPES` of the task.
+
+    Returns:
+        Complexity: The counts, see the head of this module for what they contain.
+    """
+    scope = cfg.default_scope
+    shape = tuple(shape or DEFAULT_SHAPES[scope])
+    with DefaultScope.overwrite_default_scope(scope), _quiet(), torch.no_grad():
+        model = MODELS.build(_without_suppression(cfg.model)).eval()
+        rois = _watch_rois(model)
+        analyzer = FlopAnalyzer(_TensorMode(model, scope), (torch.zeros(1, 3, *shape),))
+        analyzer.set_op_handle(**HANDLES)
+        analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        macs = analyzer.by_module()
+        uncounted = analyzer.unsupported_ops()
+    params = parameter_count(model)
+    parts = {
+        name: Part(params[name], int(macs[f'model.{name}'])) for name, _ in model.named_children()
+    }
+    parts['other'] = Part(0, int(macs['']) - sum(part.macs for part in parts.values()))
+    return Complexity(
+        params=params[''],
+        macs=int(macs['']),
+        shape=shape,
+        parts={name: part for name, part in parts.items() if part.params or part.macs},
+        rois=rois,
+        uncounted={re.split(r'[:.]', op)[-1]: times for op, times in uncounted.most_common()},
+    )
+
+
+class _TensorMode(nn.Module):
+    """A model of the mm packages as a function of the image alone."""
+
+    def __init__(self, model: nn.Module, scope: str) -> None:
+        super().__init__()
+        self.model = model
+        self.scope = scope
+
+    def forward(self, image: Tensor) -> object:
+        if self.scope != 'mmdet':
+            return self.model(image, mode='tensor')
+        from mmdet.structures import DetDataSample  # not needed by the other tasks
+
+        size = tuple(int(edge) for edge in image.shape[-2:])
+        sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), size)
+        sample = DetDataSample(metainfo=dict(sizes, scale_factor=(1.0, 1.0)))
+        return self.model(image, [sample], mode='tensor')
+
+
+def _without_suppression(model_cfg: dict) -> dict:
+    """A copy of a model's config whose RPN, if there is one, keeps ``max_per_img`` proposals."""
+    model_cfg = deepcopy(model_cfg)
+    rpn = (model_cfg.get('test_cfg') or {}).get('rpn')
+    if rpn:
+        rpn.update(nms=dict(type='nms', iou_threshold=1.0), min_bbox_size=-1)
+    return model_cfg
+
+
+def _watch_rois(model: nn.Module) -> dict[str, int]:
+    """A dict that fills, when the model runs, with the number of RoIs each head is given."""
+    rois: dict[str, int] = {}
+    for name, module in model.named_modules():
+        # the heads of a cascade are numbered
+        match = re.fullmatch(r'roi_head\.(\w+_head)(\.\d+)?', name)
+        if match:
+
+            def note(_: nn.Module, args: tuple, head: str = match[0].split('.', 1)[1]) -> None:
+                rois[head] = int(args[0].shape[0])
+
+            module.register_forward_pre_hook(note)
+    return rois
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what building and tracing a model log and warn of."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def to_json(counts: Complexity) -> str:
+    """The counts as JSON, with the names of the fields."""
+    return json.dumps(asdict(counts), indent=2)
+
+
+def to_table(counts: Complexity) -> str:
+    """The counts as text: one line a part, the total, and what was not counted."""
+    rows = [*counts.parts.items(), ('total', Part(counts.params, counts.macs))]
+    width = max(len(name) for name, _ in rows)
+    lines = [
+        f'{"":{width}}  {"params":>9}  {"MACs":>10}   at {counts.shape[0]} x {counts.shape[1]}'
+    ]
+    lines += [
+        f'{name:{width}}  {part.params / 1e6:7.2f} M  {part.macs / 1e9:8.2f} G'
+        for name, part in rows
+    ]
+    if counts.rois:
+        lines.append('RoIs: ' + ', '.join(f'{name} {n}' for name, n in counts.rois.items()))
+    uncounted = ', '.join(f'{op} x{times}' for op, times in counts.uncounted.items())
+    lines.append(f'Not counted: batch norm (folds into convolutions), {uncounted}')
+    return '\n'.join(lines)

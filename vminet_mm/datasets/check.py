@@ -1,0 +1,286 @@
+"""Check the data of a config before training: files, labels, classes and the pipelines.
+
+``check_config`` does all of it for detection, segmentation and classification. The data sets are
+built through MMEngine's registry in the scope of the config, so that nothing of mmdet, mmseg or
+mmpretrain is imported for a task that does not need it.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from copy import deepcopy
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+from PIL import Image
+from tqdm import tqdm
+
+from ..engine.config import ConfigError
+from ..engine.preflight import LAYOUTS, _leaf_datasets, check_data
+from .check_coco import check_coco
+from .check_layouts import check_folders, check_label_maps
+from .check_report import Report, Sample, error_text, some
+
+# The check of one data set's files, by default_scope. Each takes the data set before that has read
+# its files: what is wrong with them shall be named, and not end in the reader's traceback.
+LAYOUT_CHECKS = {
+    'mmdet': check_coco,
+    'mmseg': check_label_maps,
+    'mmpretrain': check_folders,
+}
+
+
+def check_config(
+    cfg: Config,
+    splits: tuple[str, ...] = ('train', 'val'),
+    samples: int = 16,
+    seed: int = 0,
+    echo: Callable[[str], None] = print,
+) -> Report:
+    """Check the data of a config.
+
+    Args:
+        cfg: The config, as :func:`vminet_mm.engine.load_config` gives it; it is not changed.
+        splits: Which of ``'train'``, ``'val'`` and ``'test'``.
+        samples: How many images of each split go through its pipeline.
+        seed: Of the choice of the samples and of their augmentation.
+        echo: Called with each line that is found.
+
+    Raises:
+        ConfigError: If the config is not one of detection, segmentation or classification.
+    """
+    scope = cfg.get('default_scope')
+    if scope not in LAYOUT_CHECKS:
+        raise ConfigError(f'the default_scope of the config is none of {", ".join(LAYOUT_CHECKS)}')
+    report = Report(echo)
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if not loader:
+            report.note(f'{split}: the config has no {split}_dataloader')
+            continue
+        echo(f'{split}:')
+        with DefaultScope.overwrite_default_scope(scope):
+            _check_split(report, cfg, split, samples, seed)
+    _check_classes_agree(report)
+    if report.classes:
+        _check_model(report, cfg, len(next(iter(report.classes.values()))))
+    return report
+
+
+def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: int) -> None:
+    """Check the files of a split, then open samples through its pipeline."""
+    before = len(report.problems)
+    try:
+        check_data(cfg, (split,))
+    except ConfigError as error:
+        for line in str(error).removesuffix(LAYOUTS).splitlines():
+            report.problem(line, 'put the data there (docs/data.md), or give --data-root DIR')
+        return
+    rng = np.random.default_rng(seed)
+    whole = cfg[f'{split}_dataloader'].dataset
+    for leaf in _leaf_datasets(whole):
+        # a first one that reads no file, for the checks that name what is wrong with the files
+        dataset = _build(report, split, leaf | dict(lazy_init=True, pipeline=[]))
+        if dataset is None:
+            return
+        classes = dataset.metainfo.get('classes')
+        if isinstance(classes, str):
+            report.problem(
+                f'{split}: metainfo.classes is the text {classes!r}, not a list of names',
+                'write "[a,b]" in --cfg-options, and in a config ("a",) with a comma for one name',
+            )
+            return
+        try:
+            LAYOUT_CHECKS[DefaultScope.get_current_instance().scope_name](
+                report, split, dataset, samples, rng
+            )
+        except Exception as error:  # the data sets' own checks: assertions and others
+            _cannot_read(report, split, error)
+            return
+        classes = tuple(dataset.metainfo.get('classes') or ())
+        report.fact('classes', f'{len(classes)}')
+        report.classes.setdefault(split, classes)
+        report.palettes.setdefault(split, dataset.metainfo.get('palette'))
+    _check_evaluators(report, cfg, split)
+    unreadable = len(report.problems) > before
+    dataset = _build(report, split, whole, quiet=unreadable)
+    if dataset is not None:
+        report.samples[split] = open_samples(report, split, dataset, samples, rng)
+
+
+def _build(report: Report, split: str, config: dict, quiet: bool = False) -> Any:
+    """Build a data set; None, and a problem unless quiet, if it refuses."""
+    try:
+        with redirect_stdout(StringIO()):  # pycocotools prints its progress
+            return DATASETS.build(deepcopy(config))
+    except Exception as error:  # whatever a data set's reader raises
+        if not quiet:
+            _cannot_read(report, split, error)
+        return None
+
+
+def _cannot_read(report: Report, split: str, error: Exception) -> None:
+    """The problem that a data set's reader raised."""
+    report.problem(
+        f'{split}: the data set cannot be read: {error_text(error)}',
+        f'see docs/data.md, and {split}_dataloader.dataset in the config',
+    )
+
+
+def open_samples(
+    report: Report, split: str, dataset: Any, number: int, rng: np.random.Generator
+) -> list[Sample]:
+    """Open random images through the data set's pipeline, and say shapes and values.
+
+    Returns:
+        list[Sample]: Those that could be opened.
+    """
+    if len(dataset) == 0:
+        report.problem(
+            f'{split}: no image is left to train on', 'see the notes above, and filter_cfg'
+        )
+        return []
+    report.fact('used', f'{len(dataset)} images, after filter_cfg where there is one')
+    chosen = sorted(rng.choice(len(dataset), min(number, len(dataset)), replace=False))
+    seed = int(rng.integers(2**31))  # mmcv draws augmentations from the global generators
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    samples, inputs, broken, failed = [], [], [], {}
+    for index in tqdm(chosen, desc='opening samples', disable=None, leave=False):
+        path = Path(dataset.get_data_info(index)['img_path'])
+        if not path.is_file():
+            continue  # reported already, with all others
+        try:
+            # OpenCV fills what a truncated file lacks with grey, in silence; Pillow says so
+            with Image.open(path) as image:
+                image.load()
+        except Exception as error:  # decoders raise all kinds of errors on broken files
+            broken.append(f'{path}: {error_text(error)}')
+            continue
+        try:
+            item = dataset[index]
+        except Exception as error:  # any transform may raise anything
+            failed.setdefault(error_text(error), []).append(str(path))
+            continue
+        inputs.append(item['inputs'])
+        picture, labels = to_picture(item['inputs']), item['data_samples']
+        size = labels.ori_shape if _labels_come_last(dataset) else picture.shape[:2]
+        samples.append(Sample(path.name, picture, labels, tuple(size)))
+    if broken:
+        report.problem(
+            f'{split}: {len(broken)} of {len(chosen)} opened images are broken ({some(broken)})',
+            'get these files again; --samples with a large number opens all',
+        )
+    for error, paths in failed.items():
+        report.problem(
+            f'{split}: the pipeline fails on {len(paths)} of {len(chosen)} opened images '
+            f'({some(paths)}): {error}',
+            f'mend these files or their labels, or {split}_dataloader.dataset.pipeline',
+        )
+    if inputs:
+        _say_inputs(report, inputs)
+    return samples
+
+
+def _labels_come_last(dataset: Any) -> bool:
+    """Whether a pipeline loads the labels after it has resized the image."""
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    names = [type(transform).__name__ for transform in transforms]
+    resizes = [index for index, name in enumerate(names) if 'Resize' in name]
+    return bool(resizes) and 'LoadAnnotations' in names[resizes[0] :]
+
+
+def _say_inputs(report: Report, inputs: list[torch.Tensor]) -> None:
+    """Shapes, type and values of what the pipeline gives."""
+    sizes = [
+        f'{min(sides)}' if min(sides) == max(sides) else f'{min(sides)}-{max(sides)}'
+        for sides in zip(*(tensor.shape for tensor in inputs), strict=True)
+    ]
+    low = min(tensor.min().item() for tensor in inputs)
+    high = max(tensor.max().item() for tensor in inputs)
+    kind = str(inputs[0].dtype).removeprefix('torch.')
+    report.fact(
+        'opened', f'{len(inputs)}: inputs {" x ".join(sizes)} {kind}, values {low:g} to {high:g}'
+    )
+
+
+def to_picture(inputs: torch.Tensor) -> np.ndarray:
+    """A pipeline's image, (3, H, W) BGR, as (H, W, 3) RGB uint8; other values are stretched."""
+    image = inputs.permute(1, 2, 0).numpy()[..., ::-1]
+    if image.dtype != np.uint8:
+        low, high = image.min(), image.max()
+        image = 255 * (image - low) / max(high - low, 1e-6)
+    return np.ascontiguousarray(image, dtype=np.uint8)
+
+
+def _check_classes_agree(report: Report) -> None:
+    """All splits must number the same classes alike."""
+    (first, names), *others = report.classes.items() or [('', ())]
+    for split, other in others:
+        if other != names:
+            differing = some(sorted(set(names) ^ set(other))) or 'their order differs'
+            report.problem(
+                f'{split}: its {len(other)} classes are not the {len(names)} of {first} '
+                f'({differing})',
+                'a label must mean the same class in both: complete the folders, or give both the '
+                'same metainfo.classes',
+            )
+
+
+def _check_model(report: Report, cfg: Config, number: int) -> None:
+    """Class counts of the heads, and the k of top-k accuracy, against the number of classes."""
+    settings = dict(cfg.items())
+    for path, value in _find(settings, 'num_classes'):
+        counts_classes = 'head' in path and 'rpn' not in path or 'data_preprocessor' in path
+        if counts_classes and value not in (None, number):
+            report.problem(
+                f'{path} is {value}, the data have {number} classes',
+                f'--cfg-options {path}={number}, or list the right classes in metainfo.classes',
+            )
+    for path, value in _find(settings, 'topk'):
+        largest = max(value) if isinstance(value, (list, tuple)) else value
+        if path.startswith(('val_evaluator', 'model.head')) and largest > number:
+            report.problem(
+                f'{path} asks for the best {largest} of {number} classes',
+                f'--cfg-options {path}="(1,)"',
+            )
+
+
+def _check_evaluators(report: Report, cfg: Config, split: str) -> None:
+    """An evaluator's own annotation file must be the one that the images come with."""
+    if split == 'train':
+        return
+    files = [
+        Path(leaf.get('data_root') or '') / leaf['ann_file']
+        for leaf in _leaf_datasets(cfg[f'{split}_dataloader'].dataset)
+        if leaf.get('ann_file')
+    ]
+    read = [file.absolute() for file in files]
+    for path, name in _find(cfg.get(f'{split}_evaluator'), 'ann_file', f'{split}_evaluator'):
+        if name and Path(name).absolute() not in read:
+            report.problem(
+                f'{path} is {name}, the data set reads {some(files) or "no such file"}',
+                f'--cfg-options {path}={files[0] if files else "FILE"}',
+            )
+
+
+def _find(node: Any, key: str, path: str = '') -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of all that stands under a key, at any depth."""
+    if isinstance(node, dict):
+        parts = node.items()
+    elif isinstance(node, (list, tuple)):
+        parts = enumerate(node)
+    else:
+        return
+    for name, value in parts:
+        here = f'{path}.{name}' if path else str(name)
+        if name == key:
+            yield here, value
+        else:
+            yield from _find(value, key, here)

@@ -1,0 +1,156 @@
+"""Check a detection set in the layout of COCO: the annotation file and the images it lists."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .check_report import Report, class_counts, class_list, error_text, some
+
+LISTED_KEYS = ('id', 'file_name', 'height', 'width')
+OBJECT_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area')
+IGNORED_NAMES = 5  # categories in one line
+
+
+def check_coco(
+    report: Report, split: str, dataset: Any, samples: int, rng: np.random.Generator
+) -> None:
+    """Check an annotation file of COCO's format and the folder of its images."""
+    path = Path(dataset.ann_file)
+    report.fact('annotations', str(path))
+    if path.stat().st_size > 50e6:
+        report.echo('  (a large file, reading it takes a while)')
+    try:
+        content = json.loads(path.read_bytes())
+        images, objects, categories = (
+            content[key] for key in ('images', 'annotations', 'categories')
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        report.problem(
+            f'{split}: {path} is not an annotation file of COCO ({error_text(error)})',
+            'it must be JSON with the lists images, annotations and categories (docs/data.md)',
+        )
+        return
+    lacking = Counter(
+        f'{kind}.{key}'
+        for kind, entries, keys in (
+            ('images', images, LISTED_KEYS),
+            ('annotations', objects, OBJECT_KEYS),
+        )
+        for entry in entries
+        for key in keys
+        if key not in entry
+    )
+    for key, number in lacking.items():
+        report.problem(f'{split}: {number} x {key} is missing in {path}', 'add it to every entry')
+    if lacking:
+        return
+    folder = Path(dataset.data_prefix.get('img') or '')
+    _check_files(report, split, folder, [image['file_name'] for image in images])
+    _check_objects(report, split, images, objects)
+    _check_categories(report, split, dataset.metainfo['classes'], objects, categories)
+
+
+def _check_files(report: Report, split: str, folder: Path, names: list[str]) -> None:
+    """Whether the listed images are on the disk."""
+    missing = [
+        name
+        for name in tqdm(names, desc='looking for images', disable=None, leave=False)
+        if not (folder / name).is_file()
+    ]
+    report.fact('images', f'{len(names)} listed, {len(names) - len(missing)} found in {folder}')
+    if missing:
+        report.problem(
+            f'{split}: {len(missing)} of {len(names)} listed images are missing in {folder} '
+            f'({some(missing)})',
+            'unpack the images again, or take them out of the list',
+        )
+    # a look into the folder itself, not below: names may hold folders
+    listed = set(names)
+    others = sum(entry.is_file() and entry.name not in listed for entry in os.scandir(folder))
+    if others:
+        report.note(f'{split}: {others} files in {folder} are not listed, and not used')
+
+
+def _check_objects(report: Report, split: str, images: list[dict], objects: list[dict]) -> None:
+    """Images without objects, objects without an image, and boxes which mmdet leaves out."""
+    sizes = {image['id']: (image['width'], image['height']) for image in images}
+    crowd = sum(bool(entry.get('iscrowd')) for entry in objects)
+    report.fact('objects', f'{len(objects)}, {crowd} of them crowds')
+    bare = len(sizes.keys() - {entry['image_id'] for entry in objects})
+    if bare:
+        report.note(f'{split}: {bare} of {len(sizes)} images are without annotation')
+    strays = [entry['id'] for entry in objects if entry['image_id'] not in sizes]
+    if strays:
+        report.note(
+            f'{split}: {len(strays)} annotations belong to no listed image (ids {some(strays)})'
+        )
+    wrong = [entry['id'] for entry in objects if np.shape(entry['bbox']) != (4,)]
+    if wrong:
+        report.problem(
+            f'{split}: {len(wrong)} boxes are not four numbers (annotation ids {some(wrong)})',
+            'write bbox as [left, top, width, height] in pixels',
+        )
+        return
+    empty = [entry['id'] for entry in objects if _is_empty(entry, sizes.get(entry['image_id']))]
+    if empty:
+        report.note(
+            f'{split}: {len(empty)} boxes are empty, under 1 pixel or outside of their image, and '
+            f'are left out (annotation ids {some(empty)})'
+        )
+
+
+def _is_empty(entry: dict, size: tuple[int, int] | None) -> bool:
+    """Whether mmdet leaves a box out."""
+    left, top, width, height = entry['bbox']
+    if entry['area'] <= 0 or width < 1 or height < 1:
+        return True
+    if size is None:
+        return False
+    return min(left + width, size[0]) <= max(left, 0) or min(top + height, size[1]) <= max(top, 0)
+
+
+def _check_categories(
+    report: Report, split: str, classes: tuple, objects: list[dict], categories: list[dict]
+) -> None:
+    """The annotation file's categories against the config's classes."""
+    names = {category['id']: category['name'] for category in categories}
+    number = Counter(names.get(entry['category_id']) for entry in objects)
+    report.fact('objects of', class_counts(classes, [number[name] for name in classes]))
+    remedy = (
+        'name the classes of the file, in its order: --cfg-options '
+        f'{split}_dataloader.dataset.metainfo.classes={class_list(names.values())}'
+    )
+    absent = [name for name in classes if name not in names.values()]
+    if absent:
+        report.problem(
+            f'{split}: {len(absent)} of {len(classes)} classes of the config are not in the '
+            f'annotation file ({some(absent)}); the labels of the others would shift',
+            remedy,
+        )
+    # mmdet numbers the classes as the file orders them, whatever the config's order
+    order = [name for name in names.values() if name in classes]
+    if not absent and order != list(classes):
+        report.problem(
+            f'{split}: the annotation file orders the classes otherwise than the config '
+            f'({some(order)} against {some(classes)}), so they would get the wrong names',
+            remedy,
+        )
+    unknown = {name: number[name] for name in names.values() if name not in classes}
+    if unknown:
+        text = ', '.join(f'{name} {count}' for name, count in list(unknown.items())[:IGNORED_NAMES])
+        report.note(
+            f'{split}: {len(unknown)} categories of the annotation file are not among the classes '
+            f'of the config; their {sum(unknown.values())} annotations are left out ({text})'
+        )
+    if number[None]:
+        ids = sorted({e['category_id'] for e in objects if e['category_id'] not in names})
+        report.problem(
+            f'{split}: {number[None]} annotations have a category_id which the file does not '
+            f'define ({some(ids)})',
+            'add these categories to the file, or correct the ids',
+        )

@@ -1,0 +1,172 @@
+"""Check a segmentation set in the layout of ADE20K and a classification set in that of ImageNet."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from .check_report import Report, class_counts, class_list, error_text, some
+
+MAX_LABEL_MAPS = 500  # read for the pixel counts, or as many as there are samples to open
+
+
+def check_label_maps(
+    report: Report, split: str, dataset: Any, samples: int, rng: np.random.Generator
+) -> None:
+    """Check images and label maps of a segmentation set."""
+    pairs = [
+        (Path(info['img_path']), Path(info['seg_map_path'])) for info in dataset.load_data_list()
+    ]
+    folder = dataset.data_prefix['img_path']
+    if not pairs:
+        report.problem(
+            f'{split}: no *{dataset.img_suffix} in {folder}',
+            f'put the images there, or set {split}_dataloader.dataset.img_suffix',
+        )
+        return
+    absent = [str(image) for image, _ in pairs if not image.is_file()]
+    report.fact('images', f'{len(pairs)} listed, {len(pairs) - len(absent)} found in {folder}')
+    if absent:
+        report.problem(
+            f'{split}: {len(absent)} listed images are missing ({some(absent)})',
+            'unpack the images again, or take them out of the list',
+        )
+    bare = [str(labels) for _, labels in pairs if not labels.is_file()]
+    folder = Path(dataset.data_prefix['seg_map_path'])
+    report.fact('label maps', f'{len(pairs) - len(bare)} found in {folder}')
+    if bare:
+        report.problem(
+            f'{split}: {len(bare)} of {len(pairs)} images have no label map ({some(bare)})',
+            'add the label maps, or move these images away',
+        )
+    used = {labels for _, labels in pairs}
+    others = sum(path not in used for path in folder.rglob(f'*{dataset.seg_map_suffix}'))
+    if others:
+        report.note(f'{split}: {others} label maps in {folder} have no image, and are not used')
+    whole = [pair for pair in pairs if pair[0].is_file() and pair[1].is_file()]
+    number = min(len(whole), max(samples, MAX_LABEL_MAPS))
+    chosen = sorted(rng.choice(len(whole), number, replace=False)) if whole else []
+    _check_labels(report, split, dataset, [whole[index] for index in chosen])
+
+
+def _check_labels(report: Report, split: str, dataset: Any, pairs: list[tuple[Path, Path]]) -> None:
+    """Count the pixels of the label maps; name values out of range and files of a wrong kind."""
+    classes = dataset.metainfo['classes']
+    labels_of = _label_table(dataset)
+    pixels = np.zeros(256, dtype=np.int64)
+    outside, unreadable, kinds, sizes = {}, [], [], []
+    for image_path, path in tqdm(pairs, desc='reading label maps', disable=None, leave=False):
+        try:
+            with Image.open(path) as file:
+                mode, values = file.mode, np.asarray(file)
+        except Exception as error:  # decoders raise all kinds of errors on broken files
+            unreadable.append(f'{path}: {error_text(error)}')
+            continue
+        if mode not in ('L', 'P'):
+            kinds.append(f'{path} is {mode}')
+            continue
+        found = np.bincount(values.ravel(), minlength=256)
+        pixels += np.bincount(labels_of, found, minlength=256).astype(np.int64)
+        for value in np.flatnonzero(found):
+            if len(classes) <= labels_of[value] != dataset.ignore_index:
+                outside.setdefault(int(value), []).append(str(path))
+        size = _size(image_path)
+        if size and size != values.shape[::-1]:
+            sizes.append(f'{path} is {values.shape[::-1]}, its image {size}')
+    total = max(int(pixels.sum()), 1)
+    ignored = 100 * pixels[dataset.ignore_index] / total
+    report.fact('pixels of', f'{class_counts(classes, pixels[: len(classes)])}')
+    report.fact('', f'{ignored:.1f}% ignored, in {len(pairs)} label maps')
+    first = 1 if dataset.reduce_zero_label else 0
+    for value, files in sorted(outside.items()):
+        report.problem(
+            f'{split}: label {value} is out of range in {len(files)} label maps ({some(files)}); '
+            f'with {len(classes)} classes the labels are {first} to {len(classes) - 1 + first}, '
+            f'ignored are {"0 and 255" if first else dataset.ignore_index}',
+            'correct the label maps, or the list metainfo.classes and num_classes of the heads',
+        )
+    for found, remedy in (
+        (unreadable, 'write these label maps again'),
+        (kinds, 'a label map is a PNG with one channel of 8 bits, its values are the labels'),
+        (sizes, 'a label map must have the size of its image'),
+    ):
+        if found:
+            report.problem(f'{split}: {len(found)} unusable label maps ({some(found)})', remedy)
+
+
+def _label_table(dataset: Any) -> np.ndarray:
+    """(256,) label which mmseg makes of each value in a file."""
+    labels = np.arange(256)
+    if dataset.reduce_zero_label:
+        labels = np.where((labels == 0) | (labels == 255), 255, labels - 1)
+    table = labels.copy()
+    for old, new in (dataset.label_map or {}).items():
+        table[labels == old] = new
+    return table
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Width and height of an image; None if it cannot be read, which is found elsewhere."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception:  # decoders raise all kinds of errors on broken files
+        return None
+
+
+def check_folders(
+    report: Report, split: str, dataset: Any, samples: int, rng: np.random.Generator
+) -> None:
+    """Check a classification set: a folder a class, or a list of files with labels."""
+    listed = bool(dataset.ann_file)
+    if not listed and not _folders_match(report, split, dataset):
+        return
+    dataset.full_init()
+    classes = dataset.metainfo.get('classes') or ()
+    labels, missing = [], []
+    for index in tqdm(range(len(dataset)), desc='counting images', disable=None, leave=False):
+        info = dataset.get_data_info(index)
+        labels.append(info.get('gt_label', -1))
+        if listed and not Path(info['img_path']).is_file():
+            missing.append(info['img_path'])
+    found = len(labels) - len(missing)
+    report.fact('images', f'{len(labels)} listed, {found} found in {dataset.img_prefix}')
+    if missing:
+        report.problem(
+            f'{split}: {len(missing)} of {len(labels)} listed images are missing ({some(missing)})',
+            f'unpack the images again, or take them out of {dataset.ann_file}',
+        )
+    outside = sorted({label for label in labels if not 0 <= label < len(classes)})
+    if outside:
+        report.problem(
+            f'{split}: labels {some(outside)} are out of range; there are {len(classes)} classes',
+            f'correct {dataset.ann_file or "the folders"}, or list all classes in metainfo.classes',
+        )
+        return
+    counts = np.bincount(labels, minlength=len(classes))
+    report.fact('images of', class_counts(classes, counts))
+    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if empty:
+        report.note(f'{split}: {len(empty)} classes are without an image ({some(empty)})')
+
+
+def _folders_match(report: Report, split: str, dataset: Any) -> bool:
+    """Whether there are as many folders as the config has classes, if it names them."""
+    names = sorted(entry.name for entry in os.scandir(dataset.img_prefix) if entry.is_dir())
+    classes = dataset.metainfo.get('classes')
+    if not names:
+        report.problem(
+            f'{split}: there is no folder in {dataset.img_prefix}',
+            'put the images of each class into a folder of its own (docs/data.md)',
+        )
+    elif classes is not None and len(classes) != len(names):
+        report.problem(
+            f'{split}: {dataset.img_prefix} holds {len(names)} folders ({some(names)}), '
+            f'the config names {len(classes)} classes',
+            'add the folders that are missing, or name the classes of the folders: '
+            f'--cfg-options {split}_dataloader.dataset.metainfo.classes={class_list(names)}',
+        )
+    return bool(names) and (classes is None or len(classes) == len(names))

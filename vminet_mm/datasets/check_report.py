@@ -1,0 +1,117 @@
+"""What a check of data has found, said line by line while it goes on."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SHOWN_NAMES = 3  # of a list of files, in one line
+SHOWN_CLASSES = 20  # with their counts; of more, the largest and the smallest
+SHOWN_LETTERS = 300  # of a reader's error, which may hold all that it has read
+
+
+@dataclass
+class Sample:
+    """One image as a pipeline gives it to the model.
+
+    Attributes:
+        name (str): File name.
+        image (np.ndarray): (H, W, 3) RGB uint8.
+        data_sample: The labels, a data sample of mmdet, mmseg or mmpretrain.
+        label_size (tuple[int, int]): Height and width of the image that boxes count in: that of
+            the file where a test pipeline loads the labels after it has resized the image.
+    """
+
+    name: str
+    image: Any
+    data_sample: Any
+    label_size: tuple[int, int]
+
+
+@dataclass
+class Report:
+    """Facts, notes and problems of a config's data.
+
+    A problem keeps a training from starting, or lets it learn something wrong. A note names what a
+    training silently leaves out, which may be meant.
+
+    Attributes:
+        echo: Called with each line as it comes.
+        notes: What is left out, one line each.
+        problems: What is wrong and its remedy, one line each.
+        classes: The names of the classes of each split.
+        palettes: Their colours, RGB from 0 to 255; None where the data set has none.
+        samples: Opened images of each split.
+    """
+
+    echo: Callable[[str], None] = print
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    palettes: dict[str, Sequence | None] = field(default_factory=dict)
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+
+    def fact(self, name: str, text: str) -> None:
+        """Say a figure."""
+        self.echo(f'  {name:<12} {text}')
+
+    def note(self, text: str) -> None:
+        """Keep a note for the end."""
+        self.notes.append(one_line(text))
+
+    def problem(self, text: str, remedy: str) -> None:
+        """Keep a problem and how to mend it for the end."""
+        self.problems.append(f'{one_line(text)} -> {one_line(remedy)}')
+
+    def say_findings(self) -> None:
+        """Say all notes and problems, and the verdict."""
+        self.echo('')
+        for text in self.notes:
+            self.echo(f'note: {text}')
+        for text in self.problems:
+            self.echo(f'problem: {text}')
+        number = len(self.problems)
+        if number:
+            self.echo(f'{number} problem{"s" if number > 1 else ""}; mend before training')
+        else:
+            self.echo('nothing is wrong: training can start')
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks."""
+    return ' '.join(str(text).split())
+
+
+def error_text(error: Exception) -> str:
+    """What an error says, in one line of bounded length."""
+    text = one_line(str(error))
+    if len(text) > SHOWN_LETTERS:
+        text = f'{text[:SHOWN_LETTERS]} ...'
+    return f'{type(error).__name__}: {text}' if text else type(error).__name__
+
+
+def class_list(classes: Iterable[str]) -> str:
+    """Names as a value for ``--cfg-options``; of many only the first."""
+    names = list(classes)
+    return f'"[{",".join(names) if len(names) <= SHOWN_CLASSES else some(names)}]"'
+
+
+def some(names: Iterable[object]) -> str:
+    """The first of many names."""
+    names = [str(name) for name in names]
+    more = ', ...' if len(names) > SHOWN_NAMES else ''
+    return ', '.join(names[:SHOWN_NAMES]) + more
+
+
+def class_counts(classes: Sequence[str], counts: Sequence[int]) -> str:
+    """Counts by class, the largest first; of many classes only the two ends."""
+    pairs = sorted(zip(classes, map(int, counts), strict=True), key=lambda pair: -pair[1])
+    texts = [f'{short_name(name)} {count}' for name, count in pairs]
+    if len(texts) > SHOWN_CLASSES:
+        half = SHOWN_CLASSES // 2
+        texts = [*texts[:half], '...', *texts[-half:]]
+    return ', '.join(texts)
+
+
+def short_name(name: str) -> str:
+    """The first of a class's synonyms."""
+    return str(name).split(',')[0].strip()
