@@ -1,6 +1,7 @@
 """What tools/train.py and tools/test.py do, for detection, segmentation and classification."""
 
 import argparse
+import gc
 import os
 from collections.abc import Callable
 from copy import deepcopy
@@ -48,8 +49,10 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
     except (ConfigError, CheckpointError) as error:
         raise SystemExit(f'error: {error}') from None
     if torch.distributed.is_initialized():
-        # threads of gloo that outlive the interpreter abort the process now and then
+        # a thread of gloo that outlives the interpreter aborts the process now and then, so the
+        # model and its process groups go first
         torch.distributed.barrier()
+        gc.collect()
         torch.distributed.destroy_process_group()
 
 
