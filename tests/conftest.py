@@ -8,6 +8,8 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
+from vminet_mm.datasets import make_mini_data
+
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 
 
@@ -43,3 +45,22 @@ def log() -> Iterator[list[str]]:
     logger.addHandler(handler)
     yield lines
     logger.removeHandler(handler)
+
+
+@pytest.fixture(scope='session')
+def parameters() -> dict:
+    """How the small built-in data set of the tests is made."""
+    return {'num_train': 16, 'num_val': 6, 'seed': 3}
+
+
+@pytest.fixture(scope='session')
+def mini(parameters: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """(root, summary) of a small made set; tests must not write into it."""
+    root = tmp_path_factory.mktemp('data') / 'mini'
+    return root, make_mini_data(root, **parameters)
+
+
+@pytest.fixture(scope='session')
+def mini_root(mini: tuple[Path, dict]) -> Path:
+    """The folder of the small built-in data set; tests must not write into it."""
+    return mini[0]

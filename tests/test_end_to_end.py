@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from vminet_mm.datasets import make_mini_data
-
 ROOT = Path(__file__).resolve().parents[1]
 # config, folder of the built-in data, how to train a short while, and then longer
 TASKS = {
@@ -50,13 +48,6 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture(scope='module')
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('mini') / 'data'
-    make_mini_data(root, num_train=16, num_val=6)
-    return root
-
-
 def run(*command: str) -> str:
     """Run a command in the project's root and return all that it printed."""
     done = subprocess.run(
@@ -81,15 +72,15 @@ def scalars(work_dir: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_train_resume_test(task: str, data: Path, tmp_path: Path) -> None:
+def test_train_resume_test(task: str, mini_root: Path, tmp_path: Path) -> None:
     config, folder, short, longer = TASKS[task]
     work_dir = tmp_path / 'run'
-    train(config, data / folder, work_dir, '--cfg-options', *OPTIONS, *short)
+    train(config, mini_root / folder, work_dir, '--cfg-options', *OPTIONS, *short)
     first = Path((work_dir / 'last_checkpoint').read_text())
     assert first.is_file()
 
     log = train(
-        config, data / folder, work_dir, '--resume', '--cfg-options', *OPTIONS, *longer
+        config, mini_root / folder, work_dir, '--resume', '--cfg-options', *OPTIONS, *longer
     )  # fmt: skip
     assert f'Auto resumed from the latest checkpoint {first}' in log
     last = Path((work_dir / 'last_checkpoint').read_text())
@@ -100,7 +91,7 @@ def test_train_resume_test(task: str, data: Path, tmp_path: Path) -> None:
 
     metrics = tmp_path / 'metrics.json'
     run(
-        sys.executable, 'tools/test.py', config, str(last), '--data-root', str(data / folder),
+        sys.executable, 'tools/test.py', config, str(last), '--data-root', str(mini_root / folder),
         '--work-dir', str(tmp_path / 'test'), '--metrics', str(metrics),
         '--show-dir', str(tmp_path / 'pictures'), '--cfg-options', *OPTIONS,
     )  # fmt: skip
@@ -110,16 +101,16 @@ def test_train_resume_test(task: str, data: Path, tmp_path: Path) -> None:
     assert len(pictures) >= 6
 
 
-def test_chain_from_classifier_to_detector_and_segmentor(data: Path, tmp_path: Path) -> None:
+def test_chain_from_classifier_to_detector_and_segmentor(mini_root: Path, tmp_path: Path) -> None:
     """Pre-train a classifier, then start the two dense tasks from its checkpoint."""
     config, folder, short, _ = TASKS['classification']
     classifier = tmp_path / 'classifier'
-    train(config, data / folder, classifier, '--cfg-options', *OPTIONS, *short)
+    train(config, mini_root / folder, classifier, '--cfg-options', *OPTIONS, *short)
     checkpoint = (classifier / 'last_checkpoint').read_text()
     for task, norms in (('detection', 3), ('segmentation', 3)):
         config, folder, short, _ = TASKS[task]
         log = train(
-            config, data / folder, tmp_path / task,
+            config, mini_root / folder, tmp_path / task,
             '--pretrained', checkpoint, '--cfg-options', *OPTIONS, *short,
         )  # fmt: skip
         loaded = re.search(
@@ -130,12 +121,12 @@ def test_chain_from_classifier_to_detector_and_segmentor(data: Path, tmp_path: P
         assert scalars(tmp_path / task)[0]['loss'] > 0
 
 
-def test_real_segmentor_on_classes_of_ones_own(data: Path, tmp_path: Path) -> None:
+def test_real_segmentor_on_classes_of_ones_own(mini_root: Path, tmp_path: Path) -> None:
     """What docs/data.md says: the class count and the names are all that has to be told."""
     names = '[background,circle,cross,ring,square,triangle]'
     train(
         'configs/upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py',
-        data / 'ade',
+        mini_root / 'ade',
         tmp_path,
         '--cfg-options',
         'model.decode_head.num_classes=6',

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from vminet_mm.datasets.check import check_config
 from vminet_mm.engine import load_config, run_tool
+from vminet_mm.engine.data_check import check_config
 from vminet_mm.visualization.samples import save_page
 
 PAGE_SAMPLES = 16

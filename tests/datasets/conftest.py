@@ -1,24 +1,7 @@
 import numpy as np
 import pytest
 
-from vminet_mm.datasets import draw_scene, make_mini_data
-
-
-@pytest.fixture(scope='session')
-def parameters():
-    return {'num_train': 16, 'num_val': 6, 'seed': 3}
-
-
-@pytest.fixture(scope='session')
-def mini(parameters, tmp_path_factory):
-    """(root, summary) of a small made set; tests must not write into it."""
-    root = tmp_path_factory.mktemp('data') / 'mini'
-    return root, make_mini_data(root, **parameters)
-
-
-@pytest.fixture(scope='session')
-def mini_root(mini):
-    return mini[0]
+from vminet_mm.datasets import draw_scene
 
 
 @pytest.fixture(scope='session')

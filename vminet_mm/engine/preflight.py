@@ -27,17 +27,16 @@ def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
     Raises:
         ConfigError: Naming everything that is missing.
     """
-    missing = []
-    for split in splits:
-        loader = cfg.get(f'{split}_dataloader') or {}
-        for dataset in _leaf_datasets(loader.get('dataset')):
-            missing += [
-                f'{split}: {path} is missing'
-                for path in dataset_paths(dataset)
-                if not path.exists()
-            ]
+    missing = [f'{s}: {path} is missing' for s in splits for path in missing_paths(cfg, s)]
     if missing:
-        raise ConfigError('\n'.join([*dict.fromkeys(missing), LAYOUTS]))
+        raise ConfigError('\n'.join([*missing, LAYOUTS]))
+
+
+def missing_paths(cfg: Config, split: str) -> list[Path]:
+    """The files and folders that a data set names and that are not there."""
+    loader = cfg.get(f'{split}_dataloader') or {}
+    paths = [path for leaf in leaf_datasets(loader.get('dataset')) for path in dataset_paths(leaf)]
+    return [path for path in dict.fromkeys(paths) if not path.exists()]
 
 
 def dataset_paths(dataset: dict) -> list[Path]:
@@ -70,14 +69,14 @@ def check_processes(launcher: str) -> None:
         )
 
 
-def _leaf_datasets(dataset: dict | None) -> Iterator[dict]:
-    """The data sets inside of wrappers such as RepeatDataset and ConcatDataset."""
+def leaf_datasets(dataset: dict | None) -> Iterator[dict]:
+    """The configs of the data sets inside of wrappers such as RepeatDataset and ConcatDataset."""
     if not dataset:
         return
     if 'dataset' in dataset:
-        yield from _leaf_datasets(dataset['dataset'])
+        yield from leaf_datasets(dataset['dataset'])
     elif 'datasets' in dataset:
         for part in dataset['datasets']:
-            yield from _leaf_datasets(part)
+            yield from leaf_datasets(part)
     else:
         yield dataset

@@ -8,7 +8,7 @@ import pytest
 from checking import SPLITS, check, edit_json, only_problem, truncate
 
 from vminet_mm.datasets import CLASSES
-from vminet_mm.datasets.check_report import class_list
+from vminet_mm.engine.data_check.report import class_list
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vminet_mm.datasets import SEG_CLASSES
-from vminet_mm.datasets.check import check_config
-from vminet_mm.datasets.check_report import Report
 from vminet_mm.engine import load_config
+from vminet_mm.engine.data_check import check_config
+from vminet_mm.engine.data_check.report import Report
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SPLITS = ('train', 'val', 'test')
 CONFIGS = {
     'coco': 'configs/mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py',

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .check_report import Report, class_counts, class_list, error_text, some
+from .report import Report, class_counts, class_list, error_text, some
 
 MAX_LABEL_MAPS = 500  # read for the pixel counts, or as many as there are samples to open
 

@@ -20,11 +20,11 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from tqdm import tqdm
 
-from ..engine.config import ConfigError
-from ..engine.preflight import LAYOUTS, _leaf_datasets, check_data
-from .check_coco import check_coco
-from .check_layouts import check_folders, check_label_maps
-from .check_report import Report, Sample, error_text, some
+from ..config import ConfigError
+from ..preflight import leaf_datasets, missing_paths
+from .coco import check_coco
+from .layouts import check_folders, check_label_maps
+from .report import Report, Sample, error_text, some
 
 # The check of one data set's files, by default_scope. Each takes the data set before that has read
 # its files: what is wrong with them shall be named, and not end in the reader's traceback.
@@ -75,15 +75,17 @@ def check_config(
 def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: int) -> None:
     """Check the files of a split, then open samples through its pipeline."""
     before = len(report.problems)
-    try:
-        check_data(cfg, (split,))
-    except ConfigError as error:
-        for line in str(error).removesuffix(LAYOUTS).splitlines():
-            report.problem(line, 'put the data there (docs/data.md), or give --data-root DIR')
+    missing = missing_paths(cfg, split)
+    for path in missing:
+        report.problem(
+            f'{split}: {path} is missing',
+            'put the data there (docs/data.md), or give --data-root DIR',
+        )
+    if missing:
         return
     rng = np.random.default_rng(seed)
     whole = cfg[f'{split}_dataloader'].dataset
-    for leaf in _leaf_datasets(whole):
+    for leaf in leaf_datasets(whole):
         # a first one that reads no file, for the checks that name what is wrong with the files
         dataset = _build(report, split, leaf | dict(lazy_init=True, pipeline=[]))
         if dataset is None:
@@ -258,7 +260,7 @@ def _check_evaluators(report: Report, cfg: Config, split: str) -> None:
         return
     files = [
         Path(leaf.get('data_root') or '') / leaf['ann_file']
-        for leaf in _leaf_datasets(cfg[f'{split}_dataloader'].dataset)
+        for leaf in leaf_datasets(cfg[f'{split}_dataloader'].dataset)
         if leaf.get('ann_file')
     ]
     read = [file.absolute() for file in files]

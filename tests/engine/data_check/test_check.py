@@ -12,10 +12,10 @@ from checking import CONFIGS, OPTIONS, ROOT, SPLITS, check, only_problem, trunca
 from mmengine.registry import DATASETS
 
 from vminet_mm.datasets import CLASSES
-from vminet_mm.datasets.check import check_config
-from vminet_mm.datasets.check_layouts import _label_table
-from vminet_mm.datasets.check_report import class_counts
 from vminet_mm.engine import ConfigError, load_config
+from vminet_mm.engine.data_check import check_config
+from vminet_mm.engine.data_check.layouts import _label_table
+from vminet_mm.engine.data_check.report import class_counts
 
 
 @pytest.fixture

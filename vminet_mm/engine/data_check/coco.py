@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .check_report import Report, class_counts, class_list, error_text, some
+from .report import Report, class_counts, class_list, error_text, some
 
 LISTED_KEYS = ('id', 'file_name', 'height', 'width')
 OBJECT_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area')

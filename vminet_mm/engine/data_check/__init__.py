@@ -1,0 +1,3 @@
+from .check import check_config
+
+__all__ = ['check_config']
