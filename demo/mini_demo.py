@@ -12,7 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 CONFIG = 'configs/mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py'
+BATCH_SIZE = 8  # of all processes together, as the config's schedule wants it
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -20,7 +23,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--config', default=CONFIG)
     parser.add_argument('--work-dir', default='work_dirs/demo')
-    parser.add_argument('--gpus', type=int, default=2, help='GPUs, or processes without CUDA')
+    parser.add_argument(
+        '--gpus',
+        type=int,
+        help='GPUs, or processes on the CPU; by default 2, or the one GPU there is',
+    )
     return parser.parse_args()
 
 
@@ -39,7 +46,9 @@ def main() -> None:
     os.environ['PATH'] = f'{Path(python).parent}{os.pathsep}{os.environ["PATH"]}'
 
     run(python, 'tools/dataset_converters/make_mini_data.py', 'data/mini')
-    run('bash', 'tools/dist_train.sh', args.config, str(args.gpus), '--work-dir', str(work_dir))
+    gpus = args.gpus or min(2, torch.cuda.device_count()) or 2
+    train = ['bash', 'tools/dist_train.sh', args.config, str(gpus), '--work-dir', str(work_dir)]
+    run(*train, '--cfg-options', f'train_dataloader.batch_size={max(1, BATCH_SIZE // gpus)}')
     checkpoint = (ROOT / work_dir / 'last_checkpoint').read_text().strip()
     test = [python, 'tools/test.py', args.config, checkpoint, '--work-dir', str(work_dir)]
     run(*test, '--show-dir', str(pictures), '--metrics', str(metrics))

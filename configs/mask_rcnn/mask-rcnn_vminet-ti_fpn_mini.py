@@ -7,6 +7,7 @@ _base_ = [
     '../_base_/mmdet_runtime.py',
 ]
 width = 64
+roi_extractor = dict(out_channels=width, finest_scale=28, roi_layer=dict(sampling_ratio=2))
 model = dict(
     data_preprocessor=dict(pad_size_divisor=1),
     backbone=dict(arch='ti', img_size=64, drop_path_rate=0.0),
@@ -17,19 +18,20 @@ model = dict(
         anchor_generator=dict(scales=[4], strides=[4, 8, 16, 32]),
     ),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=width, finest_scale=28),
+        bbox_roi_extractor=roi_extractor,
         bbox_head=dict(in_channels=width, fc_out_channels=256, num_classes=5),
-        mask_roi_extractor=dict(out_channels=width, finest_scale=28),
+        mask_roi_extractor=roi_extractor,
         mask_head=dict(num_convs=2, in_channels=width, conv_out_channels=width, num_classes=5),
     ),
     train_cfg=dict(
-        rpn=dict(sampler=dict(num=64)),
-        rpn_proposal=dict(nms_pre=200, max_per_img=100),
-        rcnn=dict(sampler=dict(num=48)),
+        rpn=dict(sampler=dict(num=128)),
+        rpn_proposal=dict(nms_pre=100, max_per_img=60),
+        rcnn=dict(sampler=dict(num=64)),
     ),
-    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(max_per_img=20)),
+    test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=60), rcnn=dict(max_per_img=20)),
 )
-max_epochs = 6
+max_epochs = 5
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),

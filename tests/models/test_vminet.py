@@ -119,6 +119,12 @@ def test_norm_eval() -> None:
     assert all(m.training for m in VMINet(TINY).train().modules())
 
 
+def test_norm_eval_spares_the_norms_that_no_checkpoint_has() -> None:
+    backbone = VMINet(TINY, out_indices=(0, 1, 2, 3), norm_eval=True).train()
+    assert backbone.norm0.training and backbone.norm1.training and backbone.norm2.training
+    assert not backbone.norm.training and not backbone.stem[0].bn.training
+
+
 def test_norm_eval_auto_follows_the_checkpoint() -> None:
     assert VMINet(TINY, norm_eval='auto').norm_eval is False
     pretrained = dict(type='Pretrained', checkpoint='a.pth')

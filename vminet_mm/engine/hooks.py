@@ -20,7 +20,7 @@ class NormStatisticsHook(Hook):
     and travel as one message.
     """
 
-    priority = 'LOW'  # before the checkpoint is saved
+    priority = 'ABOVE_NORMAL'  # before EMAHook copies them and CheckpointHook saves them
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Average, unless there is one process."""

@@ -37,8 +37,9 @@ class VMINet(BaseModule):
         proj_bn: The blocks of the authors' first release, with a norm at their end.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
         norm_cfg: Config of the norms.
-        norm_eval: Keep batch norms in evaluation mode while training. ``'auto'`` does so where
-            the backbone starts from a checkpoint (``init_cfg`` of type ``'Pretrained'``).
+        norm_eval: Keep batch norms in evaluation mode while training, but for the norms of the
+            outputs 0 to 2, which no classifier has. ``'auto'`` does so where the backbone starts
+            from a checkpoint (``init_cfg`` of type ``'Pretrained'``).
         frozen_stages: -1 freezes nothing, 0 the stem, i the stem and the first i stages.
         with_cp: Recompute blocks in the backward pass to save memory.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` takes a published, mmpretrain or
@@ -148,10 +149,15 @@ class VMINet(BaseModule):
         super().train(mode)
         self._freeze_stages()
         if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            for module in (self.stem, self.stages, *self._pretrained_norm()):
+                for norm in module.modules():
+                    if isinstance(norm, _BatchNorm):
+                        norm.eval()
         return self
+
+    def _pretrained_norm(self) -> list[nn.Module]:
+        """The classifier's norm. No checkpoint has statistics for those of the other outputs."""
+        return [self.norm] if hasattr(self, 'norm') else []
 
     def _freeze_stages(self) -> None:
         frozen = [self.stem, *self.stages][: self.frozen_stages + 1]

@@ -15,7 +15,7 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 loader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=0,
     persistent_workers=False,
     collate_fn=dict(type='default_collate'),

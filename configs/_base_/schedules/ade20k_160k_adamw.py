@@ -1,13 +1,6 @@
 # 160k iterations of batch 16: linear warm-up for 1500, then a linear decay to 0.
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        # the two scalars of every VMI-SA block
-        custom_keys={'.scale': dict(decay_mult=0.0), '.beta': dict(decay_mult=0.0)},
-    ),
-)
+_base_ = ['adamw.py']
+optim_wrapper = dict(optimizer=dict(lr=6e-5, weight_decay=0.01))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=1500, end=160000),

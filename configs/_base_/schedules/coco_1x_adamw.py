@@ -1,13 +1,6 @@
 # Swin's 1x recipe for Mask R-CNN: AdamW, 12 epochs, batch 16 (8 GPUs x 2).
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        # the two scalars of every VMI-SA block
-        custom_keys={'.scale': dict(decay_mult=0.0), '.beta': dict(decay_mult=0.0)},
-    ),
-)
+_base_ = ['adamw.py']
+optim_wrapper = dict(optimizer=dict(lr=1e-4, weight_decay=0.05))
 # The paper lowers the rate "at the 9th and 11th epochs"; Swin's milestones, of which VMamba's
 # paper says the same, are these.
 param_scheduler = [

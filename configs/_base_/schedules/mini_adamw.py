@@ -1,7 +1,3 @@
-# What the three mini configs share: AdamW, no decay of norms, gradients clipped.
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0.0),
-    clip_grad=dict(max_norm=10.0),
-)
+# What the three mini configs share.
+_base_ = ['adamw.py']
+optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=0.05), clip_grad=dict(max_norm=10.0))
