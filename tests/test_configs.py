@@ -14,6 +14,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from torch import nn
 
+from vminet_mm.datasets import CLASSES, PALETTE, SEG_CLASSES, SEG_PALETTE
 from vminet_mm.engine import load_config
 
 CONFIG_DIR = Path(__file__).parents[1] / 'configs'
@@ -316,3 +317,16 @@ def test_xs_learns_from_and_predicts_a_tiny_batch(task: str) -> None:
             assert prediction.pred_sem_seg.data.shape == (1, 64, 96)
         else:
             assert prediction.pred_score.sum().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_mini_classes_and_colours_are_the_generators() -> None:
+    detection = load_config(CONFIG_DIR / 'mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py')
+    segmentation = load_config(CONFIG_DIR / 'upernet/upernet_vminet-ti_mini.py')
+    for cfg, classes, palette in (
+        (detection, CLASSES, PALETTE),
+        (segmentation, SEG_CLASSES, SEG_PALETTE),
+    ):
+        for split in ('train', 'val', 'test'):
+            metainfo = cfg[f'{split}_dataloader'].dataset.metainfo
+            assert tuple(metainfo.classes) == classes
+            assert [tuple(colour) for colour in metainfo.palette] == list(palette)

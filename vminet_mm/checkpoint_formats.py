@@ -91,6 +91,19 @@ def read_options(content: Mapping) -> dict[str, Any]:
     return known
 
 
+def started_from_checkpoint(content: Any) -> bool:
+    """Whether a run of MMEngine, by the config in its checkpoint, gave its VMINet initial weights.
+
+    Args:
+        content: The whole checkpoint.
+    """
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    node = _backbone_node(meta.get('cfg')) if isinstance(meta, Mapping) else None
+    init_cfg = _items(node).get('init_cfg') if node else None
+    found = ast.walk(init_cfg) if init_cfg else ()
+    return any(_plain_items(part).get('type') == 'Pretrained' for part in found)
+
+
 def option_problems(given: Mapping, wanted: Mapping) -> list[str]:
     """Sentences on the options of a checkpoint that are not those of the model.
 
@@ -133,13 +146,19 @@ def matching_config(options: Mapping) -> str | None:
 
 def _backbone_of(config: Any) -> dict[str, Any]:
     """The plain options of the VMINet in the text of a config, defaults included."""
+    node = _backbone_node(config)
+    return {**_DEFAULTS, **_plain_items(node)} if node else {}
+
+
+def _backbone_node(config: Any) -> ast.AST | None:
+    """The code of the VMINet's dict in the text of a config."""
     if not isinstance(config, str) or len(config) > _MAX_CONFIG:
-        return {}
+        return None
     # parsed and never run: a config is a program, and the file may come from anywhere
     try:
         tree = ast.parse(config)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
+        return None
     models = [
         node.value
         for node in tree.body
@@ -147,22 +166,25 @@ def _backbone_of(config: Any) -> dict[str, Any]:
     ]
     for model in models[-1:]:
         for node in ast.walk(model):
-            options = _plain_items(node)
             # 'VMINet', 'mmdet.VMINet' or the path of the class
-            if str(options.get('type')).rpartition('.')[2] == 'VMINet':
-                return {**_DEFAULTS, **options}
-    return {}
+            if str(_plain_items(node).get('type')).rpartition('.')[2] == 'VMINet':
+                return node
+    return None
 
 
 def _plain_items(node: ast.AST) -> dict[str, Any]:
-    """The constants in the code of a dict, written as a call or with braces."""
+    """The constants in the code of a dict."""
+    items = _items(node).items()
+    return {key: value.value for key, value in items if isinstance(value, ast.Constant)}
+
+
+def _items(node: ast.AST) -> dict[str, ast.AST]:
+    """The code of a dict's values, written as a call or with braces."""
     if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict':
         items = [(keyword.arg, keyword.value) for keyword in node.keywords]
     elif isinstance(node, ast.Dict):
-        items = [
-            (getattr(key, 'value', None), value)
-            for key, value in zip(node.keys, node.values, strict=True)
-        ]
+        keys = [getattr(key, 'value', None) for key in node.keys]
+        items = list(zip(keys, node.values, strict=True))
     else:
         return {}
-    return {k: v.value for k, v in items if isinstance(k, str) and isinstance(v, ast.Constant)}
+    return {key: value for key, value in items if isinstance(key, str)}

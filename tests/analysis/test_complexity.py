@@ -1,4 +1,4 @@
-"""complexity() against sums by hand, the figures of Table 1, and a number that papers print."""
+"""Complexity against sums by hand, the figures of Table 1, and a number that papers print."""
 
 import json
 import runpy
@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from vminet_mm.analysis import complexity
+from vminet_mm.analysis import count_complexity
 from vminet_mm.analysis.complexity import to_json, to_table
 from vminet_mm.engine import load_config
 
@@ -47,20 +47,20 @@ def by_hand(edge: int, block: int) -> int:
 def test_one_block_by_hand() -> None:
     # depth-wise conv, W1 and W2, W3; ReLU6(Q) * K; the context sum
     block = 49 * 8 + 2 * 8 * 16 + 16 * 8 + 16 + 16
-    counts = complexity(one_block_classifier(), (64, 64))
+    counts = count_complexity(one_block_classifier(), (64, 64))
     assert counts.macs == by_hand(64, block)
     assert counts.params == counts.parts['backbone'].params + 64 * 10 + 10
     assert counts.parts['head'].macs == 640
 
 
 def test_without_attention_by_hand() -> None:
-    counts = complexity(one_block_classifier(attention='none'), (64, 64))
+    counts = count_complexity(one_block_classifier(attention='none'), (64, 64))
     assert counts.macs == by_hand(64, block=49 * 8 + 8 * 16 + 16 * 8)
 
 
 def test_pooling_to_the_native_grid_is_counted() -> None:
     per_token = 49 * 8 + 2 * 8 * 16 + 16 * 8 + 16 + 16  # the last 16 for the average
-    counts = complexity(one_block_classifier(), (128, 128))
+    counts = count_complexity(one_block_classifier(), (128, 128))
     assert counts.macs == by_hand(128, per_token) + 16 * 16 * 16  # the sum, on 16 x 16 cells
 
 
@@ -69,7 +69,8 @@ def test_pooling_to_the_native_grid_is_counted() -> None:
     [('ti', 2.03, 0.35), ('xs', 7.43, 1.25), ('s', 13.34, 2.30), ('b', 28.37, 4.77)],
 )
 def test_table_1(arch: str, params: float, macs: float) -> None:
-    counts = complexity(load_config(XS_CLASSIFIER.with_name(f'vminet-{arch}_3xb128-300e_in1k.py')))
+    config = XS_CLASSIFIER.with_name(f'vminet-{arch}_3xb128-300e_in1k.py')
+    counts = count_complexity(load_config(config))
     assert counts.shape == (224, 224)
     assert round(counts.params / 1e6, 2) == params
     assert round(counts.macs / 1e9, 2) == macs
@@ -81,7 +82,7 @@ def test_number_of_rois_depends_on_the_config_alone() -> None:
     counts = []
     for seed in range(3):
         torch.manual_seed(seed)
-        counts.append(complexity(cfg, (64, 96)))
+        counts.append(count_complexity(cfg, (64, 96)))
     assert counts[0].rois == {'bbox_head': 200, 'mask_head': 100}
     assert counts[0] == counts[1] == counts[2]
     # fully connected 7 * 7 * 256 -> 1024 -> 1024 -> 81 classes, 80 x 4 offsets
@@ -94,7 +95,7 @@ def test_number_of_rois_depends_on_the_config_alone() -> None:
 def test_the_convention_agrees_with_the_260_g_that_papers_print_for_mask_rcnn_r50() -> None:
     base = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
     cfg = Config.fromstring(f"_base_ = ['{base}']\ndefault_scope = 'mmdet'", '.py')
-    counts = complexity(cfg)
+    counts = count_complexity(cfg)
     assert counts.shape == (800, 1280)
     assert round(counts.params / 1e6, 1) == 44.4
     assert counts.macs == pytest.approx(260e9, rel=0.003)
@@ -102,7 +103,7 @@ def test_the_convention_agrees_with_the_260_g_that_papers_print_for_mask_rcnn_r5
 
 def test_parts_add_up_and_the_auxiliary_head_costs_parameters_only() -> None:
     cfg = load_config(ROOT / 'configs/upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py')
-    counts = complexity(cfg, (64, 64))
+    counts = count_complexity(cfg, (64, 64))
     assert set(counts.parts) == {'backbone', 'decode_head', 'auxiliary_head', 'other'}
     assert sum(part.params for part in counts.parts.values()) == counts.params
     assert sum(part.macs for part in counts.parts.values()) == counts.macs
@@ -111,7 +112,7 @@ def test_parts_add_up_and_the_auxiliary_head_costs_parameters_only() -> None:
 
 
 def test_what_is_not_counted_is_named() -> None:
-    counts = complexity(load_config(XS_DETECTOR), (64, 96))
+    counts = count_complexity(load_config(XS_DETECTOR), (64, 96))
     assert {'RoIAlignFunction', 'NMSop', 'relu6', 'add'} <= set(counts.uncounted)
     assert not {'einsum', 'mul', 'layer_norm', 'unflatten'} & set(counts.uncounted)
 
@@ -119,14 +120,14 @@ def test_what_is_not_counted_is_named() -> None:
 def test_config_and_log_are_left_alone(capfd: pytest.CaptureFixture) -> None:
     cfg = load_config(XS_DETECTOR)
     before = deepcopy(cfg.to_dict())
-    complexity(cfg, (64, 64))
+    count_complexity(cfg, (64, 64))
     assert cfg.to_dict() == before
     captured = capfd.readouterr()
     assert captured.out + captured.err == ''
 
 
 def test_formats_hold_the_same_counts() -> None:
-    counts = complexity(load_config(XS_CLASSIFIER))
+    counts = count_complexity(load_config(XS_CLASSIFIER))
     data = json.loads(to_json(counts))
     assert data['macs'] == counts.macs
     assert data['parts']['backbone']['params'] == counts.parts['backbone'].params

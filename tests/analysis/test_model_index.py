@@ -7,7 +7,7 @@ import pytest
 import yaml
 from mmengine.registry import MODELS, DefaultScope
 
-from vminet_mm.analysis import complexity
+from vminet_mm.analysis import count_complexity
 from vminet_mm.engine import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_parameters_are_those_of_the_model(config: str) -> None:
 
 @pytest.mark.parametrize('config', XS, ids=lambda config: Path(config).stem)
 def test_flops_are_those_that_the_tool_measures(config: str) -> None:
-    counts = complexity(load_config(ROOT / config))
+    counts = count_complexity(load_config(ROOT / config))
     metadata = ENTRIES[config]['Metadata']
     assert metadata['FLOPs'] == pytest.approx(counts.macs, rel=1e-3)
     assert metadata['Input Size'] == f'{counts.shape[0]} x {counts.shape[1]}'

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from vminet_mm.engine import ConfigError, check_data, check_processes
+from vminet_mm.engine import ConfigError, check_processes, require_data
 from vminet_mm.engine.preflight import dataset_paths
 
 
@@ -26,16 +26,16 @@ def test_complete_layout_passes(tmp_path: Path) -> None:
         (tmp_path / f'{split}2017').mkdir()
         (tmp_path / 'annotations').mkdir(exist_ok=True)
         (tmp_path / f'annotations/instances_{split}2017.json').touch()
-    assert check_data(cfg, ('train', 'val')) is None
+    assert require_data(cfg, ('train', 'val')) is None
     (tmp_path / 'val2017').rmdir()
-    assert check_data(cfg, ('train',)) is None
+    assert require_data(cfg, ('train',)) is None
     with pytest.raises(ConfigError, match=f'val: {tmp_path}/val2017 is missing'):
-        check_data(cfg, ('train', 'val'))
+        require_data(cfg, ('train', 'val'))
 
 
 def test_everything_missing_is_named_with_the_layouts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
-        check_data(coco(tmp_path / 'absent'), ('train', 'val'))
+        require_data(coco(tmp_path / 'absent'), ('train', 'val'))
     lines = str(error.value).splitlines()
     assert sum('is missing' in line for line in lines) == 4
     assert any('make_mini_data.py' in line for line in lines)
@@ -55,7 +55,7 @@ def test_everything_missing_is_named_with_the_layouts(tmp_path: Path) -> None:
     ids=str,
 )
 def test_dataset_paths(dataset: dict, expected: list[str]) -> None:
-    assert dataset_paths(dataset) == [Path(path) for path in expected]
+    assert dataset_paths(dataset) == expected
 
 
 def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

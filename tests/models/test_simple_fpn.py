@@ -76,6 +76,9 @@ def test_norm_cfg() -> None:
     assert sum(isinstance(m, nn.BatchNorm2d) for m in neck.modules()) == 3 + 8
     neck = SimpleFeaturePyramid(16, norm_cfg=dict(type='LN', eps=1e-3, requires_grad=True))
     assert {m.eps for m in neck.modules() if isinstance(m, LayerNorm2d)} == {1e-3}
+    neck = SimpleFeaturePyramid(16, norm_cfg=dict(type='LN', requires_grad=False))
+    norms = [m for m in neck.modules() if isinstance(m, LayerNorm2d)]
+    assert not any(p.requires_grad for norm in norms for p in norm.parameters())
 
 
 def test_branch_by_functional_calls() -> None:

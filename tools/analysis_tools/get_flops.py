@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.config import DictAction
 
-from vminet_mm.analysis.complexity import DEFAULT_SHAPES, complexity, to_json, to_table
+from vminet_mm.analysis.complexity import DEFAULT_SHAPES, count_complexity, to_json, to_table
 from vminet_mm.engine import ConfigError, load_config, run_tool
 
 
@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f'the default_scope of the config is none of {", ".join(DEFAULT_SHAPES)}')
     if args.shape and min(args.shape) < 1:
         raise ConfigError(f'--shape takes two positive numbers, not {args.shape}')
-    counts = complexity(cfg, args.shape)
+    counts = count_complexity(cfg, args.shape)
     print(to_json(counts) if args.format == 'json' else to_table(counts))
 
 

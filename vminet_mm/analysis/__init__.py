@@ -1,3 +1,3 @@
-from .complexity import Complexity, complexity
+from .complexity import Complexity, count_complexity
 
-__all__ = ['Complexity', 'complexity']
+__all__ = ['Complexity', 'count_complexity']

@@ -88,7 +88,7 @@ HANDLES = {
 }
 
 
-def complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
+def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
     """Count parameters and MACs of a config's model on the CPU, at random weights.
 
     Args:

@@ -16,6 +16,7 @@ from .patching import mark_active
 _MISSING = {
     'mmpretrain.evaluation.metrics.retrieval': {'in1d': np.isin},
     'mmdet.evaluation.functional.ytviseval': {'float': float},
+    'mmcv.ops.pixel_group': {'float': float},
 }
 
 

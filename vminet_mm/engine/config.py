@@ -63,7 +63,7 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     if not Path(data_root).is_dir():
         raise ConfigError(f'there is no folder {data_root} for --data-root')
     parts = [cfg[key] for key in (*LOADERS, *EVALUATORS) if cfg.get(key)]
-    old_roots = {root.rstrip('/') for part in parts for root in _find(part, 'data_root')}
+    old_roots = {root.rstrip('/') for part in parts for root in _find(part, 'data_root')} - {''}
     if not old_roots:
         raise ConfigError('--data-root: no data set of the config has a data_root to replace')
     new_root = data_root.rstrip('/') or '/'

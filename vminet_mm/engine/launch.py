@@ -11,11 +11,13 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
-from mmengine.runner import Runner
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
+from ..checkpoint_formats import started_from_checkpoint
 from ..compat.safe_load import CheckpointError
 from .config import ConfigError, load_config
-from .preflight import check_data, check_processes
+from .preflight import check_processes, require_data
 
 # how to have every image drawn into a folder, per drawing hook of the three packages
 DRAWING = {
@@ -47,7 +49,10 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
     try:
         tool(args)
     except (ConfigError, CheckpointError) as error:
-        raise SystemExit(f'error: {error}') from None
+        # said once, and not by every process
+        raise SystemExit(
+            f'error: {error}' if os.environ.get('LOCAL_RANK', '0') == '0' else 1
+        ) from None
     if torch.distributed.is_initialized():
         # a thread of gloo that outlives the interpreter aborts the process now and then, so the
         # model and its process groups go first
@@ -66,27 +71,32 @@ def train(args: argparse.Namespace) -> None:
         ConfigError: If the config, its data or the machine do not allow it.
     """
     cfg = _load(args)
+    backbone = cfg.model.get('backbone') or ConfigDict()
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
     if args.pretrained:
-        _require_file(args.pretrained, 'checkpoint')
-        cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=args.pretrained)
+        if not backbone:
+            raise ConfigError('--pretrained: the model of the config has no backbone')
+        backbone.init_cfg = dict(type='Pretrained', checkpoint=args.pretrained)
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-        if cfg.load_from:
-            _require_file(cfg.load_from, 'checkpoint to resume from')
-    check_data(cfg, ('train', 'val'))
-    Runner.from_cfg(cfg).train()
+    init_cfg = backbone.get('init_cfg')
+    for checkpoint in (cfg.get('load_from'), init_cfg and init_cfg.get('checkpoint')):
+        _require_file(checkpoint)
+    if args.resume is not None:
+        _keep_norm_eval(cfg)
+    require_data(cfg, ('train', 'val'))
+    _build_runner(cfg).train()
 
 
 def test(args: argparse.Namespace) -> dict[str, float]:
-    """Test a checkpoint.
+    """Test a checkpoint, which must fit the model to the last tensor.
 
     Args:
         args: The switches of tools/test.py.
@@ -98,16 +108,18 @@ def test(args: argparse.Namespace) -> dict[str, float]:
         ConfigError: If the config, its data or the machine do not allow it.
     """
     cfg = _load(args)
-    _require_file(args.checkpoint, 'checkpoint')
+    _require_file(args.checkpoint)
     cfg.load_from = None  # loaded below: MMEngine would only warn of a checkpoint that does not fit
-    check_data(cfg, ('test',))
+    if args.metrics and not args.metrics.endswith('.json'):
+        raise ConfigError(f'--metrics {args.metrics}: give a file that ends with .json')
+    require_data(cfg, ('test',))
     if args.show or args.show_dir:
         draw_predictions(cfg, args.show_dir, args.show, args.wait_time)
     if args.tta:
         use_tta(cfg)
     if args.out:
         save_predictions(cfg, args.out)
-    runner = Runner.from_cfg(cfg)
+    runner = _build_runner(cfg)
     try:
         runner.load_checkpoint(args.checkpoint, map_location='cpu', strict=True)
     except CheckpointError:
@@ -187,7 +199,7 @@ def save_predictions(cfg: Config, out: str) -> None:
         cfg.test_evaluator = [*evaluators, dict(type=kind, out_file_path=out)]
     elif cfg.get('default_scope') == 'mmseg':
         for metric in evaluators:
-            metric.update(output_dir=out, keep_results=True)
+            metric.update(output_dir=out)
     else:
         raise ConfigError(f'--out {out}: give a file that ends with .pkl')
 
@@ -201,7 +213,26 @@ def _load(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _require_file(path: str, what: str) -> None:
-    """Raise unless a local file is there; addresses are left to MMEngine."""
-    if '://' not in path and not Path(path).is_file():
-        raise ConfigError(f'there is no {what} {path}')
+def _build_runner(cfg: Config) -> Runner:
+    """Build the runner and its model; a wrong option is the config's error."""
+    try:
+        return Runner.from_cfg(cfg)
+    except ValueError as error:
+        raise ConfigError(f'the config cannot be built: {error}') from error
+
+
+def _require_file(checkpoint: str | None) -> None:
+    """Raise unless a local checkpoint is there; addresses are left to MMEngine."""
+    if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise ConfigError(f'there is no checkpoint {checkpoint}')
+
+
+def _keep_norm_eval(cfg: Config) -> None:
+    """Let a resumed run go on with its norms as it began, though --pretrained is not repeated."""
+    backbone = cfg.model.get('backbone') or ConfigDict()
+    if backbone.get('norm_eval') != 'auto' or backbone.get('init_cfg'):
+        return
+    checkpoint = cfg.load_from or find_latest_checkpoint(cfg.work_dir)
+    if checkpoint and started_from_checkpoint(CheckpointLoader.load_checkpoint(checkpoint, 'cpu')):
+        backbone.norm_eval = True
+        print_log('norm_eval=True: the run began with a pre-trained backbone', logger='current')

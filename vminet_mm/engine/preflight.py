@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -17,7 +16,7 @@ and --data-root DIR points a config at such a folder. The built-in data set is m
   python tools/dataset_converters/make_mini_data.py"""
 
 
-def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
+def require_data(cfg: Config, splits: tuple[str, ...]) -> None:
     """Raise unless the files and folders that the data sets name are there.
 
     Args:
@@ -32,23 +31,27 @@ def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
         raise ConfigError('\n'.join([*missing, LAYOUTS]))
 
 
-def missing_paths(cfg: Config, split: str) -> list[Path]:
+def missing_paths(cfg: Config, split: str) -> list[str]:
     """The files and folders that a data set names and that are not there."""
     loader = cfg.get(f'{split}_dataloader') or {}
-    paths = [path for leaf in leaf_datasets(loader.get('dataset')) for path in dataset_paths(leaf)]
-    return [path for path in dict.fromkeys(paths) if not path.exists()]
+    names = [name for leaf in leaf_datasets(loader.get('dataset')) for name in dataset_paths(leaf)]
+    evaluator = cfg.get(f'{split}_evaluator') or []
+    for metric in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]:
+        names += [metric['ann_file']] if metric.get('ann_file') else []
+    # addresses of remote storage are left to MMEngine
+    return [n for n in dict.fromkeys(names) if '://' not in n and not os.path.exists(n)]
 
 
-def dataset_paths(dataset: dict) -> list[Path]:
+def dataset_paths(dataset: dict) -> list[str]:
     """The annotation file and the folders that a data set's config names."""
-    root = Path(dataset.get('data_root') or '')
+    root = dataset.get('data_root') or ''
     prefix = dataset.get('data_prefix')
     names = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
     if dataset.get('split') and not any(names):  # mmpretrain's ImageNet
         names = [dataset['split']]
     names.append(dataset.get('ann_file'))
-    paths = [root / name for name in names if name]
-    return paths or ([root] if dataset.get('data_root') else [])
+    paths = [os.path.join(root, name).rstrip('/') for name in names if name]
+    return paths or ([root] if root else [])
 
 
 def check_processes(launcher: str) -> None:
@@ -60,7 +63,9 @@ def check_processes(launcher: str) -> None:
     Raises:
         ConfigError: Saying what to ask for instead.
     """
-    wanted = int(os.environ.get('LOCAL_WORLD_SIZE', 1)) if launcher == 'pytorch' else 1
+    variable = dict(pytorch='LOCAL_WORLD_SIZE', slurm='SLURM_NTASKS_PER_NODE').get(launcher, '')
+    wanted = os.environ.get(variable, '1')
+    wanted = int(wanted) if wanted.isdecimal() else 1
     present = torch.cuda.device_count()
     if torch.cuda.is_available() and wanted > present:
         raise ConfigError(

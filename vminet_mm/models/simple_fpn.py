@@ -82,8 +82,7 @@ class SimpleFeaturePyramid(BaseModule):
 
 def _resampling(scale: float, channels: int, norm_cfg: dict) -> tuple[list[nn.Module], int]:
     """Layers that change the resolution by a power of two, and the channels they end with."""
-    steps = math.log2(scale) if scale > 0 else 0.5
-    if not steps.is_integer():
+    if scale <= 0 or not (steps := math.log2(scale)).is_integer():
         raise ValueError(f'scale_factors must be powers of two, not {scale}')
     if channels % 2 ** max(steps, 0):
         raise ValueError(f'{channels} channels cannot be halved {steps:.0f} times for x{scale}')
@@ -101,5 +100,5 @@ def _build_norm(norm_cfg: dict, channels: int) -> nn.Module:
     """A norm for (B, C, H, W); of type ``LN`` over the channels."""
     if norm_cfg['type'] == 'LN':
         kwargs = {k: v for k, v in norm_cfg.items() if k not in ('type', 'requires_grad')}
-        return LayerNorm2d(channels, **kwargs)
+        return LayerNorm2d(channels, **kwargs).requires_grad_(norm_cfg.get('requires_grad', True))
     return build_norm_layer(norm_cfg, channels)[1]

@@ -149,13 +149,13 @@ class VMISABlock(BaseModule):
 @contextmanager
 def _frozen_running_stats(module: nn.Module) -> Iterator[None]:
     """Keep the running statistics: recomputing a batch must not count it twice."""
+    # batch norm saves the statistics for its backward pass, so it must go on tracking them here
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
+    buffers = [buffer for norm in norms for buffer in norm.buffers()]
+    before = [buffer.clone() for buffer in buffers]
     try:
         yield
     finally:
-        for norm, (momentum, num_batches) in zip(norms, before, strict=True):
-            norm.momentum = momentum
-            norm.num_batches_tracked.copy_(num_batches)
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)

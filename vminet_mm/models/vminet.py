@@ -90,6 +90,15 @@ class VMINet(BaseModule):
         self.frozen_stages = frozen_stages
         self.norm_eval = bool(self._init_cfgs()[0]) if norm_eval == 'auto' else norm_eval
 
+        block_options = dict(
+            expansion=self.arch['expansion'],
+            attention=attention,
+            band_halfwidth=band_halfwidth,
+            context_resize=context_resize,
+            proj_bn=proj_bn,
+            norm_cfg=norm_cfg,
+            with_cp=with_cp,
+        )
         channels = self.stem_channels
         self.stem = nn.Sequential(ConvBN(in_channels, channels, 3, norm_cfg, stride=2), nn.ReLU6())
         size = _halved(to_2tuple(img_size))
@@ -101,17 +110,7 @@ class VMINet(BaseModule):
             downsample = ConvBN(channels, width, 3, norm_cfg, stride=2)
             blocks = [
                 VMISABlock(
-                    width,
-                    size,
-                    expansion=self.arch['expansion'],
-                    attention=attention,
-                    mask=block_mask,
-                    band_halfwidth=band_halfwidth,
-                    context_resize=context_resize,
-                    proj_bn=proj_bn,
-                    drop_path=next(drop_paths),
-                    norm_cfg=norm_cfg,
-                    with_cp=with_cp,
+                    width, size, mask=block_mask, drop_path=next(drop_paths), **block_options
                 )
                 for block_mask in stage_masks(mask, i, depth)
             ]

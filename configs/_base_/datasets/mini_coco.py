@@ -1,7 +1,10 @@
 # The built-in scenes (tools/dataset_converters/make_mini_data.py) in the COCO layout, 128 x 160.
 _base_ = ['mmdet::_base_/datasets/coco_instance.py']
 data_root = 'data/mini/coco/'
-metainfo = dict(classes=('circle', 'cross', 'ring', 'square', 'triangle'))
+metainfo = dict(
+    classes=('circle', 'cross', 'ring', 'square', 'triangle'),
+    palette=[(220, 60, 60), (60, 140, 240), (250, 180, 30), (70, 180, 90), (170, 80, 200)],
+)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),

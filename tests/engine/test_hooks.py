@@ -1,0 +1,56 @@
+"""The statistics of batch norms, averaged over two real processes."""
+
+from pathlib import Path
+
+import torch
+from torch import distributed as dist
+from torch import nn
+from torch.multiprocessing.spawn import spawn
+
+from vminet_mm.engine.hooks import NormStatisticsHook, average_norm_statistics
+
+
+def model(rank: int) -> nn.Module:
+    """Two norms, one without statistics, whose numbers differ between the processes."""
+    norms = nn.BatchNorm2d(3), nn.BatchNorm1d(2, track_running_stats=False), nn.BatchNorm2d(1)
+    layers = nn.Sequential(*norms)
+    for i in (0, 2):
+        layers[i].running_mean.fill_(i + rank)
+        layers[i].running_var.fill_(1 + 2 * rank)
+        layers[i].weight.data.fill_(rank)
+    return layers
+
+
+def _process(rank: int, folder: str) -> None:
+    init_method = f'file://{folder}/store'
+    dist.init_process_group('gloo', init_method=init_method, rank=rank, world_size=2)
+    layers = model(rank)
+    average_norm_statistics(layers)
+    average_norm_statistics(nn.Linear(2, 2))  # nothing to average
+    torch.save(layers.state_dict(), f'{folder}/{rank}.pth')
+    dist.destroy_process_group()
+
+
+def test_mean_over_processes(tmp_path: Path) -> None:
+    spawn(_process, args=(str(tmp_path),), nprocs=2)
+    for rank in (0, 1):
+        state = torch.load(tmp_path / f'{rank}.pth')
+        for i, channels in ((0, 3), (2, 1)):
+            assert state[f'{i}.running_mean'].tolist() == [i + 0.5] * channels
+            assert state[f'{i}.running_var'].tolist() == [2.0] * channels
+            assert state[f'{i}.weight'].tolist() == [rank] * channels  # parameters are left alone
+
+
+def test_one_process_changes_nothing() -> None:
+    layers = model(1)
+    runner = type('Runner', (), {'model': layers})()
+    NormStatisticsHook().after_train_iter(runner, 0)
+    assert layers[0].running_mean.tolist() == [1, 1, 1]
+
+
+def test_runs_before_the_hooks_that_copy_or_save() -> None:
+    from mmengine.hooks import CheckpointHook, EMAHook
+    from mmengine.hooks.priority import get_priority
+
+    mine = get_priority(NormStatisticsHook.priority)
+    assert mine < get_priority(EMAHook.priority) < get_priority(CheckpointHook.priority)
