@@ -10,6 +10,7 @@ model = dict(
     head=dict(num_classes=5, in_channels=192),
     train_cfg=None,
 )
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
 max_epochs = 20
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),

@@ -6,13 +6,25 @@ _base_ = [
     '../_base_/mmseg_runtime.py',
 ]
 channels = [24, 48, 96, 192]
+class_weight = [0.3, 1.0, 1.0, 1.0, 1.0, 1.0]  # 84 % of the pixels are background
 model = dict(
     data_preprocessor=dict(size=(128, 160)),
     backbone=dict(arch='ti', img_size=64, drop_path_rate=0.0),
-    decode_head=dict(in_channels=channels, channels=64, num_classes=6),
-    auxiliary_head=dict(in_channels=channels[2], channels=32, num_classes=6),
+    decode_head=dict(
+        in_channels=channels,
+        channels=64,
+        num_classes=6,
+        loss_decode=dict(class_weight=class_weight),
+    ),
+    auxiliary_head=dict(
+        in_channels=channels[2],
+        channels=32,
+        num_classes=6,
+        loss_decode=dict(class_weight=class_weight),
+    ),
 )
-max_iters = 400
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
+max_iters = 600
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=50, end=max_iters),

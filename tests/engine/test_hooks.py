@@ -50,7 +50,7 @@ def test_one_process_changes_nothing() -> None:
 
 def test_runs_before_the_hooks_that_copy_or_save() -> None:
     from mmengine.hooks import CheckpointHook, EMAHook
-    from mmengine.hooks.priority import get_priority
+    from mmengine.runner.priority import get_priority
 
     mine = get_priority(NormStatisticsHook.priority)
     assert mine < get_priority(EMAHook.priority) < get_priority(CheckpointHook.priority)

@@ -49,10 +49,8 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
     try:
         tool(args)
     except (ConfigError, CheckpointError) as error:
-        # said once, and not by every process
-        raise SystemExit(
-            f'error: {error}' if os.environ.get('LOCAL_RANK', '0') == '0' else 1
-        ) from None
+        is_first = os.environ.get('LOCAL_RANK', '0') == '0'  # one of several processes says it
+        raise SystemExit(f'error: {error}' if is_first else 1) from None
     if torch.distributed.is_initialized():
         # a thread of gloo that outlives the interpreter aborts the process now and then, so the
         # model and its process groups go first
