@@ -3,9 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from vminet_mm.engine import load_config, run_tool
+from vminet_mm.engine import add_cfg_options, load_config, run_tool
 from vminet_mm.engine.data_check import check_config
 from vminet_mm.visualization.samples import save_page
 
@@ -16,12 +14,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--data-root', help='folder that every data set of the config is read from')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config: key=value, key="[a,b]", nested keys with dots',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--split', nargs='+', choices=['train', 'val', 'test'], default=['train', 'val']
     )

@@ -39,6 +39,7 @@ param_scheduler = [
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
-default_hooks = dict(logger=dict(interval=10))
+default_hooks = dict(logger=dict(interval=10), visualization=dict(score_thr=0.5))
+visualizer = dict(line_width=1)  # the pictures are small
 auto_scale_lr = dict(enable=False, base_batch_size=8)
 randomness = dict(seed=0)

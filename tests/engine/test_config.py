@@ -62,6 +62,16 @@ def test_data_root_inside_of_wrappers(tmp_path: Path) -> None:
     assert cfg.val_evaluator[0].ann_file == f'{tmp_path}/y.json'
 
 
+def test_an_empty_data_root_moves_nothing_else(tmp_path: Path) -> None:
+    dataset = dict(data_root='', ann_file='', data_prefix=dict(img='/abs/img'))
+    other = dict(data_root='data/a', ann_file='')
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(datasets=[dataset, other]))))
+    set_data_root(cfg, str(tmp_path))
+    first, second = cfg.train_dataloader.dataset.datasets
+    assert first.data_root == '' and first.ann_file == '' and first.data_prefix.img == '/abs/img'
+    assert second.data_root == str(tmp_path) and second.ann_file == ''
+
+
 def test_data_root_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='there is no folder .*absent for --data-root'):
         load_config(COCO, data_root=str(tmp_path / 'absent'))

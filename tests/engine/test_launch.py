@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from vminet_mm.engine import ConfigError, load_config, run_tool
-from vminet_mm.engine.launch import draw_predictions, save_predictions, use_tta
+from vminet_mm.engine.launch import draw_predictions, keep_norm_eval, save_predictions, use_tta
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {
@@ -67,6 +68,33 @@ def test_saved_predictions() -> None:
         save_predictions(detector, 'a.txt')
 
 
+def test_unknown_arch_is_the_configs_error(mini_root: Path, tmp_path: Path) -> None:
+    done = tool(
+        sys.executable, 'tools/train.py', 'configs/cls/vminet-ti_mini.py', '--work-dir',
+        str(tmp_path), '--data-root', str(mini_root / 'imagenet'), '--cfg-options',
+        'model.backbone.arch=xl',
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "unknown arch 'xl'; choose one of ti, xs, s, b" in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('pretrained', [True, False])
+def test_resumed_run_keeps_norm_eval(pretrained: bool, tmp_path: Path, log: list[str]) -> None:
+    began = config('mmdet')
+    if pretrained:
+        began.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='a.pth')
+    checkpoint = tmp_path / 'epoch_1.pth'
+    torch.save(dict(meta=dict(cfg=began.pretty_text), state_dict={}), checkpoint)
+    (tmp_path / 'last_checkpoint').write_text(str(checkpoint))
+    resumed = config('mmdet')
+    resumed.work_dir = str(tmp_path)
+    keep_norm_eval(resumed)
+    assert resumed.model.backbone.norm_eval == (True if pretrained else 'auto')
+    said = 'norm_eval=True: the run began with a pre-trained backbone'
+    assert (said in log) == pretrained
+
+
 def test_run_tool_ends_with_one_line() -> None:
     def fail(args: argparse.Namespace) -> None:
         raise ConfigError('no such thing; do this')
@@ -94,8 +122,9 @@ def test_bad_calls_end_with_one_line(tmp_path: Path) -> None:
         ),
         (
             (*train, *missing_data, '--resume', 'a.pth'),
-            'there is no checkpoint to resume from a.pth',
+            'error: there is no checkpoint a.pth',
         ),
+        ((*train, *missing_data, '--pretrained', 'b.pth'), 'error: there is no checkpoint b.pth'),
         ((*test, CONFIGS['mmdet'], 'a.pth'), 'error: there is no checkpoint a.pth'),
     ]
     for command, message in cases:

@@ -33,6 +33,15 @@ def test_complete_layout_passes(tmp_path: Path) -> None:
         require_data(cfg, ('train', 'val'))
 
 
+def test_evaluator_and_remote_files(tmp_path: Path) -> None:
+    cfg = Config(dict(val_evaluator=[dict(type='CocoMetric', ann_file=f'{tmp_path}/a.json')]))
+    with pytest.raises(ConfigError, match=f'val: {tmp_path}/a.json is missing'):
+        require_data(cfg, ('val',))
+    remote = dict(data_root='s3://bucket', ann_file='a.json', data_prefix=dict(img='b'))
+    cfg = Config(dict(val_dataloader=dict(dataset=remote)))
+    assert require_data(cfg, ('val',)) is None
+
+
 def test_everything_missing_is_named_with_the_layouts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         require_data(coco(tmp_path / 'absent'), ('train', 'val'))

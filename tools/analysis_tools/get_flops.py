@@ -2,10 +2,8 @@
 
 import argparse
 
-from mmengine.config import DictAction
-
 from vminet_mm.analysis.complexity import DEFAULT_SHAPES, count_complexity, to_json, to_table
-from vminet_mm.engine import ConfigError, load_config, run_tool
+from vminet_mm.engine import ConfigError, add_cfg_options, load_config, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,12 +20,7 @@ def parse_args() -> argparse.Namespace:
         ),
     )
     parser.add_argument('--format', choices=['table', 'json'], default='table', help='output')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config: key=value, key="[a,b]", nested keys with dots',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

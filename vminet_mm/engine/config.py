@@ -63,7 +63,8 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     if not Path(data_root).is_dir():
         raise ConfigError(f'there is no folder {data_root} for --data-root')
     parts = [cfg[key] for key in (*LOADERS, *EVALUATORS) if cfg.get(key)]
-    old_roots = {root.rstrip('/') for part in parts for root in _find(part, 'data_root')} - {''}
+    roots = [root for part in parts for _, root in find_key(part, 'data_root')]
+    old_roots = {root.rstrip('/') for root in roots if root} - {''}
     if not old_roots:
         raise ConfigError('--data-root: no data set of the config has a data_root to replace')
     new_root = data_root.rstrip('/') or '/'
@@ -80,17 +81,20 @@ def set_data_root(cfg: Config, data_root: str) -> None:
         _replace_leaves(part, moved)
 
 
-def _find(node: Any, name: str) -> Iterator[Any]:
-    """All values that stand under a key, at any depth."""
+def find_key(node: Any, key: str, path: str = '') -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of all that stands under a key, at any depth."""
     if isinstance(node, dict):
-        for key, value in node.items():
-            if key == name and isinstance(value, str):
-                yield value
-            else:
-                yield from _find(value, name)
+        parts = node.items()
     elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _find(value, name)
+        parts = enumerate(node)
+    else:
+        return
+    for name, value in parts:
+        here = f'{path}.{name}' if path else str(name)
+        if name == key:
+            yield here, value
+        else:
+            yield from find_key(value, key, here)
 
 
 def _replace_leaves(node: Any, function: Callable[[Any], Any]) -> Any:

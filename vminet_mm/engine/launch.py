@@ -27,16 +27,21 @@ DRAWING = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the switches that train.py and test.py share."""
-    parser.add_argument('--work-dir', help='where logs, checkpoints and metrics go')
-    parser.add_argument('--data-root', help='folder that every data set of the config is read from')
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add the switch that overrides settings of the config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         help='override settings of the config: key=value, key="[a,b]", nested keys with dots',
     )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the switches that train.py and test.py share."""
+    parser.add_argument('--work-dir', help='where logs, checkpoints and metrics go')
+    parser.add_argument('--data-root', help='folder that every data set of the config is read from')
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='launcher'
     )
@@ -88,7 +93,7 @@ def train(args: argparse.Namespace) -> None:
     for checkpoint in (cfg.get('load_from'), init_cfg and init_cfg.get('checkpoint')):
         _require_file(checkpoint)
     if args.resume is not None:
-        _keep_norm_eval(cfg)
+        keep_norm_eval(cfg)
     require_data(cfg, ('train', 'val'))
     _build_runner(cfg).train()
 
@@ -225,7 +230,7 @@ def _require_file(checkpoint: str | None) -> None:
         raise ConfigError(f'there is no checkpoint {checkpoint}')
 
 
-def _keep_norm_eval(cfg: Config) -> None:
+def keep_norm_eval(cfg: Config) -> None:
     """Let a resumed run go on with its norms as it began, though --pretrained is not repeated."""
     backbone = cfg.model.get('backbone') or ConfigDict()
     if backbone.get('norm_eval') != 'auto' or backbone.get('init_cfg'):

@@ -4,7 +4,9 @@ data_preprocessor = dict(
 )
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='RandomResizedCrop', scale=64, crop_ratio_range=(0.7, 1.0)),
+    dict(
+        type='RandomResizedCrop', scale=64, crop_ratio_range=(0.7, 1.0), aspect_ratio_range=(1, 1)
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='PackInputs'),
@@ -15,18 +17,19 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 loader = dict(
-    batch_size=32,
     num_workers=0,
     persistent_workers=False,
     collate_fn=dict(type='default_collate'),
 )
 dataset = dict(type='CustomDataset', data_root='data/mini/imagenet')
 train_dataloader = dict(
+    batch_size=16,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(data_prefix='train', pipeline=train_pipeline, **dataset),
     **loader,
 )
 val_dataloader = dict(
+    batch_size=64,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(data_prefix='val', pipeline=test_pipeline, **dataset),
     **loader,

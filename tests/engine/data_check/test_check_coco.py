@@ -127,8 +127,7 @@ def test_annotation_file_that_is_no_json(copy_of: Callable) -> None:
 
 
 def test_evaluator_with_another_annotation_file(mini_root: Path) -> None:
-    problem = only_problem(
-        check(mini_root / 'coco', samples=1, val_evaluator__ann_file='other.json')
-    )
-    assert problem.startswith('val_evaluator.ann_file is other.json')
+    other = f'{mini_root}/coco/annotations/instances_train2017.json'
+    problem = only_problem(check(mini_root / 'coco', samples=1, val_evaluator__ann_file=other))
+    assert problem.startswith(f'val_evaluator.ann_file is {other}')
     assert f'{mini_root}/coco/annotations/instances_val2017.json' in problem.split(' -> ')[1]

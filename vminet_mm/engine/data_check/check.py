@@ -6,7 +6,7 @@ mmpretrain is imported for a task that does not need it.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from copy import deepcopy
 from io import StringIO
@@ -20,7 +20,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from tqdm import tqdm
 
-from ..config import ConfigError
+from ..config import ConfigError, find_key
 from ..preflight import leaf_datasets, missing_paths
 from .coco import check_coco
 from .layouts import check_folders, check_label_maps
@@ -238,14 +238,14 @@ def _check_classes_agree(report: Report) -> None:
 def _check_model(report: Report, cfg: Config, number: int) -> None:
     """Class counts of the heads, and the k of top-k accuracy, against the number of classes."""
     settings = dict(cfg.items())
-    for path, value in _find(settings, 'num_classes'):
+    for path, value in find_key(settings, 'num_classes'):
         counts_classes = 'head' in path and 'rpn' not in path or 'data_preprocessor' in path
         if counts_classes and value not in (None, number):
             report.problem(
                 f'{path} is {value}, the data have {number} classes',
                 f'--cfg-options {path}={number}, or list the right classes in metainfo.classes',
             )
-    for path, value in _find(settings, 'topk'):
+    for path, value in find_key(settings, 'topk'):
         largest = max(value) if isinstance(value, (list, tuple)) else value
         if path.startswith(('val_evaluator', 'model.head')) and largest > number:
             report.problem(
@@ -264,25 +264,9 @@ def _check_evaluators(report: Report, cfg: Config, split: str) -> None:
         if leaf.get('ann_file')
     ]
     read = [file.absolute() for file in files]
-    for path, name in _find(cfg.get(f'{split}_evaluator'), 'ann_file', f'{split}_evaluator'):
+    for path, name in find_key(cfg.get(f'{split}_evaluator'), 'ann_file', f'{split}_evaluator'):
         if name and Path(name).absolute() not in read:
             report.problem(
                 f'{path} is {name}, the data set reads {some(files) or "no such file"}',
                 f'--cfg-options {path}={files[0] if files else "FILE"}',
             )
-
-
-def _find(node: Any, key: str, path: str = '') -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of all that stands under a key, at any depth."""
-    if isinstance(node, dict):
-        parts = node.items()
-    elif isinstance(node, (list, tuple)):
-        parts = enumerate(node)
-    else:
-        return
-    for name, value in parts:
-        here = f'{path}.{name}' if path else str(name)
-        if name == key:
-            yield here, value
-        else:
-            yield from _find(value, key, here)
