@@ -23,11 +23,11 @@ model = dict(
         loss_decode=dict(class_weight=class_weight),
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=4e-3))
-max_iters = 600
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+max_iters = 1200
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=50, end=max_iters),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=100, end=max_iters),
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')
@@ -35,5 +35,5 @@ test_cfg = dict(type='TestLoop')
 default_hooks = dict(
     logger=dict(interval=10), checkpoint=dict(interval=max_iters), visualization=dict(interval=1)
 )
-auto_scale_lr = dict(enable=False, base_batch_size=16)
+auto_scale_lr = dict(enable=False, base_batch_size=8)
 randomness = dict(seed=0)
