@@ -8,7 +8,7 @@ from vminet_mm.datasets import make_mini_data
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('root', nargs='?', default='data/mini', help='folder to write into')
-    parser.add_argument('--train', type=int, default=1200, help='training scenes')
+    parser.add_argument('--train', type=int, default=2000, help='training scenes')
     parser.add_argument('--val', type=int, default=150, help='validation scenes')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(

@@ -32,7 +32,7 @@ MIN_CROP = 16  # pixels
 
 def make_mini_data(
     root: str | os.PathLike,
-    num_train: int = 1200,
+    num_train: int = 2000,
     num_val: int = 150,
     seed: int = 0,
     size: tuple[int, int] = (128, 160),
