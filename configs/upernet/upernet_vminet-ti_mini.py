@@ -12,19 +12,21 @@ model = dict(
     backbone=dict(arch='ti', img_size=64, drop_path_rate=0.0),
     decode_head=dict(
         in_channels=channels,
-        channels=64,
+        channels=32,
+        dropout_ratio=0.0,
         num_classes=6,
         loss_decode=dict(class_weight=class_weight),
     ),
     auxiliary_head=dict(
         in_channels=channels[2],
-        channels=32,
+        channels=16,
+        dropout_ratio=0.0,
         num_classes=6,
         loss_decode=dict(class_weight=class_weight),
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-max_iters = 1200
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
+max_iters = 1600
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=100, end=max_iters),
