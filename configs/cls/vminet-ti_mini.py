@@ -11,7 +11,7 @@ model = dict(
     train_cfg=None,
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-max_epochs = 10
+max_epochs = 8
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),
@@ -20,5 +20,5 @@ train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict()
 test_cfg = dict()
 default_hooks = dict(logger=dict(interval=10))
-auto_scale_lr = dict(enable=False, base_batch_size=32)
+auto_scale_lr = dict(enable=False, base_batch_size=16)
 randomness = dict(seed=0)

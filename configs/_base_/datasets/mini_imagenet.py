@@ -23,7 +23,7 @@ loader = dict(
 )
 dataset = dict(type='CustomDataset', data_root='data/mini/imagenet')
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(data_prefix='train', pipeline=train_pipeline, **dataset),
     **loader,
