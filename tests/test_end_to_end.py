@@ -159,7 +159,7 @@ def test_chain_from_classifier_to_detector_and_segmentor(mini_root: Path, tmp_pa
     classifier = tmp_path / 'classifier'
     switches = ('--amp', '--auto-scale-lr', '--cfg-options', *OPTIONS, *short)
     log = train(config, mini_root / folder, classifier, *switches)
-    assert 'Scaling the original LR by 0.5' in log  # 2 x 4 images for 16
+    assert 'Scaling the original LR by 0.25' in log  # 2 x 4 images for 32
     checkpoint = (classifier / 'last_checkpoint').read_text()
     for task, norms in (('detection', 3), ('segmentation', 3)):
         config, folder, short, _ = TASKS[task]

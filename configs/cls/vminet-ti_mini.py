@@ -10,8 +10,8 @@ model = dict(
     head=dict(num_classes=5, in_channels=192),
     train_cfg=None,
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-max_epochs = 8
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
+max_epochs = 10
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),
@@ -20,5 +20,5 @@ train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict()
 test_cfg = dict()
 default_hooks = dict(logger=dict(interval=10))
-auto_scale_lr = dict(enable=False, base_batch_size=16)
+auto_scale_lr = dict(enable=False, base_batch_size=32)
 randomness = dict(seed=0)

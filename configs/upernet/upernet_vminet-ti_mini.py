@@ -26,7 +26,7 @@ model = dict(
     ),
 )
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
-max_iters = 1600
+max_iters = 1200
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=100, end=max_iters),

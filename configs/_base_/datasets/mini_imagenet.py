@@ -4,9 +4,7 @@ data_preprocessor = dict(
 )
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(
-        type='RandomResizedCrop', scale=64, crop_ratio_range=(0.7, 1.0), aspect_ratio_range=(1, 1)
-    ),
+    dict(type='Resize', scale=64),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='PackInputs'),
@@ -23,7 +21,7 @@ loader = dict(
 )
 dataset = dict(type='CustomDataset', data_root='data/mini/imagenet')
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=16,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(data_prefix='train', pipeline=train_pipeline, **dataset),
     **loader,
