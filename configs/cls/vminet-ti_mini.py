@@ -10,7 +10,7 @@ model = dict(
     head=dict(num_classes=5, in_channels=192),
     train_cfg=None,
 )
-optim_wrapper = dict(optimizer=dict(lr=3e-3))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 max_epochs = 10
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
