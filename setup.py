@@ -17,7 +17,14 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['vminet_mm', 'vminet_mm.*']),
-    install_requires=['torch>=2.4', 'torchvision>=0.19', 'mmengine>=0.10', 'numpy', 'pycocotools', 'tqdm'],
+    install_requires=[
+        'torch>=2.4',
+        'torchvision>=0.19',
+        'mmengine>=0.10',
+        'numpy',
+        'pycocotools',
+        'tqdm',
+    ],
     extras_require={
         # without a compiler; whoever has a compiled mmcv leaves this extra out and keeps it
         'mm': [
