@@ -12,20 +12,18 @@ model = dict(
     backbone=dict(arch='ti', img_size=64, drop_path_rate=0.0),
     decode_head=dict(
         in_channels=channels,
-        channels=32,
-        dropout_ratio=0.0,
+        channels=64,
         num_classes=6,
         loss_decode=dict(class_weight=class_weight),
     ),
     auxiliary_head=dict(
         in_channels=channels[2],
-        channels=16,
-        dropout_ratio=0.0,
+        channels=32,
         num_classes=6,
         loss_decode=dict(class_weight=class_weight),
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=3e-3))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 max_iters = 1200
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
