@@ -150,7 +150,7 @@ def test_train_resume_test(task: str, mini_root: Path, tmp_path: Path) -> None:
 
     image = next(data_root.glob(VALIDATION[task]))
     found = run(sys.executable, '-c', INFERENCE[task], config, str(last), str(image))
-    assert found.splitlines()[-1] == 'as expected'
+    assert found.rstrip().endswith('as expected')  # perhaps behind a progress bar
 
 
 def test_chain_from_classifier_to_detector_and_segmentor(mini_root: Path, tmp_path: Path) -> None:
