@@ -10,7 +10,7 @@ from .version import __version__
 
 compat.activate()  # before any mm package is imported by what follows
 
-from .engine.hooks import NormStatisticsHook  # noqa: E402
+from .engine.hooks import DeployHook, NormStatisticsHook  # noqa: E402
 from .models import SimpleFeaturePyramid, VMINet  # noqa: E402
 
-__all__ = ['NormStatisticsHook', 'SimpleFeaturePyramid', 'VMINet', '__version__']
+__all__ = ['DeployHook', 'NormStatisticsHook', 'SimpleFeaturePyramid', 'VMINet', '__version__']

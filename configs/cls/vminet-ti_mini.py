@@ -11,7 +11,7 @@ model = dict(
     train_cfg=None,
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-max_epochs = 10
+max_epochs = 15
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),

@@ -8,8 +8,8 @@ _base_ = [
 channels = [24, 48, 96, 192]
 class_weight = [0.3, 1.0, 1.0, 1.0, 1.0, 1.0]  # 84 % of the pixels are background
 model = dict(
-    data_preprocessor=dict(size=(128, 160)),
-    backbone=dict(arch='ti', img_size=64, drop_path_rate=0.0),
+    data_preprocessor=dict(size=(80, 80)),
+    backbone=dict(arch='ti', img_size=64, drop_path_rate=0.0, channels_last=True),
     decode_head=dict(
         in_channels=channels,
         channels=64,
@@ -24,7 +24,7 @@ model = dict(
     ),
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-max_iters = 1200
+max_iters = 1600
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=100, end=max_iters),
@@ -35,5 +35,5 @@ test_cfg = dict(type='TestLoop')
 default_hooks = dict(
     logger=dict(interval=10), checkpoint=dict(interval=max_iters), visualization=dict(interval=1)
 )
-auto_scale_lr = dict(enable=False, base_batch_size=8)
+auto_scale_lr = dict(enable=False, base_batch_size=16)
 randomness = dict(seed=0)

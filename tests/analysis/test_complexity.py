@@ -53,6 +53,22 @@ def test_one_block_by_hand() -> None:
     assert counts.parts['head'].macs == 640
 
 
+def test_recurrent_form_by_hand() -> None:
+    # its scan is one operation in the count: E, alpha * E and beta * E
+    block = 49 * 8 + 2 * 8 * 16 + 16 * 8 + 3 * 16
+    counts = count_complexity(one_block_classifier(form='recurrent'), (128, 128))
+    assert counts.macs == by_hand(128, block)
+    matrix = count_complexity(one_block_classifier(), (64, 64))
+    assert counts.params - matrix.params == 16 * 16 - 2  # beta per token; neither s0 nor beta
+
+
+def test_implementation_does_not_matter() -> None:
+    counts = [
+        count_complexity(one_block_classifier(impl=impl), (96, 64)) for impl in ('torch', 'triton')
+    ]
+    assert counts[0].macs == counts[1].macs
+
+
 def test_without_attention_by_hand() -> None:
     counts = count_complexity(one_block_classifier(attention='none'), (64, 64))
     assert counts.macs == by_hand(64, block=49 * 8 + 8 * 16 + 16 * 8)

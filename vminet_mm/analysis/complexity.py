@@ -3,9 +3,13 @@
 MMEngine traces and counts; this module feeds it the models of mmdet, mmseg and mmpretrain and
 settles what their own tools leave open:
 
-- Counted are, as MMEngine does it, convolutions, linear layers, matrix products and einsum (the
-  context sum of VMI-SA), layer and group norms, bilinear resizing and adaptive pooling; and the
-  products of two maps, such as ReLU6(Q) * K of VMI-SA, one per element.
+- VMI-SA is counted by its definition, however it is computed: the product ReLU6(Q) * K one per
+  element, the context sum one per element of the native grid, and where a map has another size
+  its averaging one per element. In the recurrent form the three products ReLU6(Q) * K,
+  alpha * E and beta * E are one per element each.
+- Counted are, as MMEngine does it, convolutions, linear layers, matrix products and einsum,
+  layer and group norms, bilinear resizing and adaptive pooling; and the
+  products of two maps, one per element.
 - Batch norms are not counted, since they fold into the convolutions at inference. Nor are
   activations, sums, RoIAlign and NMS; :attr:`Complexity.uncounted` names what the model has.
 - Of a two-stage detector the forward pass of mmdet's ``mode='tensor'`` is counted: all proposals
@@ -33,6 +37,9 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
+
+from ..models import VMISABlock
+from ..ops import choose_op
 
 # by default_scope: the size in pixels that papers state MACs at
 DEFAULT_SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 512), 'mmpretrain': (224, 224)}
@@ -79,12 +86,23 @@ def _count_map_product(inputs: list, outputs: list) -> int:
     return math.prod(outputs[0].type().sizes()) if is_map_product else 0
 
 
+# the recurrent form as one operation, for the count alone: its definition is a loop over tokens
+@torch.library.custom_op('vminet_mm::counted_recurrence', mutates_args=())
+def _counted_recurrence(query: Tensor) -> Tensor:
+    return query.clone()
+
+
+def _count_recurrence(inputs: list, outputs: list) -> int:
+    return 3 * math.prod(outputs[0].type().sizes())
+
+
 # MMEngine's handles for operations that it does not know, or knows otherwise; None: moves data only
 HANDLES = {
     'aten::batch_norm': lambda inputs, outputs: 0,
     'aten::mul': _count_map_product,
     'aten::repeat': None,
     'aten::unflatten': None,
+    'vminet_mm::counted_recurrence': _count_recurrence,
 }
 
 
@@ -102,6 +120,7 @@ def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Compl
     shape = tuple(shape or DEFAULT_SHAPES[scope])
     with DefaultScope.overwrite_default_scope(scope), _quiet(), torch.no_grad():
         model = MODELS.build(_without_suppression(cfg.model)).eval()
+        _define_attention(model)
         rois = _watch_rois(model)
         analyzer = FlopAnalyzer(_TensorMode(model, scope), (torch.zeros(1, 3, *shape),))
         analyzer.set_op_handle(**HANDLES)
@@ -149,6 +168,15 @@ def _without_suppression(model_cfg: dict) -> dict:
     if rpn:
         rpn.update(nms=dict(type='nms', iou_threshold=1.0), min_bbox_size=-1)
     return model_cfg
+
+
+def _define_attention(model: nn.Module) -> None:
+    """Have every block compute what is to be counted, not what is fastest."""
+    for block in model.modules():
+        if isinstance(block, VMISABlock) and block.form == 'recurrent':
+            block.attention_op = lambda query, *_: _counted_recurrence(query)
+        elif isinstance(block, VMISABlock):
+            block.attention_op = choose_op('matrix', 'reference')
 
 
 def _watch_rois(model: nn.Module) -> dict[str, int]:

@@ -3,11 +3,14 @@
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import distributed as dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..models import switch_to_deploy
 
 
 @HOOKS.register_module()
@@ -26,6 +29,20 @@ class NormStatisticsHook(Hook):
         """Average, unless there is one process."""
         if get_world_size() > 1:
             average_norm_statistics(runner.model)
+
+
+@HOOKS.register_module()
+class DeployHook(Hook):
+    """Fold the backbone before the test, see :func:`vminet_mm.models.switch_to_deploy`.
+
+    For a run that tests and nothing else: the model cannot be trained or saved afterwards.
+    """
+
+    def before_test(self, runner: Runner) -> None:
+        """Fold what is loaded by now."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        number = switch_to_deploy(model)
+        runner.logger.info(f'{number} backbone(s) folded for inference')
 
 
 @torch.no_grad()

@@ -12,11 +12,13 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 
-from ..ops import CONTEXT_RESIZES, make_mask, resize_field, separable_attention
+from ..ops import CONTEXT_RESIZES, choose_op, make_mask, mask_spans, resize_field
 
 ATTENTIONS = ('vmi_sa', 'none')
+RECURRENT_MASKS = ('readout', 'inside')
 
 
 class ConvBN(nn.Sequential):
@@ -51,7 +53,13 @@ class VMISABlock(BaseModule):
             ``X + W3(ReLU6(W1(BN(DWConv7x7(X)))))``.
         mask: The context mask, see :func:`vminet_mm.ops.make_mask`.
         band_halfwidth: Half the width of the ``'band'`` mask as a share of min(L, D).
-        context_resize: ``'pool'`` or ``'interpolate'``, see :func:`vminet_mm.ops.context`.
+        context_resize: ``'pool'`` or ``'interpolate'``, see :func:`vminet_mm.ops.context`. The
+            recurrent form has no use for it.
+        form: ``'matrix'`` (eq. 10) or ``'recurrent'`` (eq. 9), in which a token sees those before
+            it and beta is a number per token.
+        recurrent_mask: Where the mask of the recurrent form acts, ``'readout'`` or ``'inside'``
+            the sum, see :func:`vminet_mm.ops.recurrent_reference.recurrent_attention`.
+        impl: See :func:`vminet_mm.ops.choose_op`.
         proj_bn: Norm after the last convolution, as in the authors' first release.
         drop_path: Probability of dropping the branch of an image in training.
         norm_cfg: Config of the norms.
@@ -67,6 +75,9 @@ class VMISABlock(BaseModule):
         mask: str = 'tril',
         band_halfwidth: float = 0.5,
         context_resize: str = 'pool',
+        form: str = 'matrix',
+        recurrent_mask: str = 'readout',
+        impl: str = 'auto',
         proj_bn: bool = False,
         drop_path: float = 0.0,
         norm_cfg: dict = dict(type='BN'),
@@ -80,9 +91,16 @@ class VMISABlock(BaseModule):
             raise ValueError(
                 f'unknown context_resize {context_resize!r}; choose one of {CONTEXT_RESIZES}'
             )
+        if recurrent_mask not in RECURRENT_MASKS:
+            raise ValueError(
+                f'unknown recurrent_mask {recurrent_mask!r}; choose one of {RECURRENT_MASKS}'
+            )
         self.attention = attention
         self.context_resize = context_resize
+        self.form = form
+        self.recurrent_mask = recurrent_mask
         self.with_cp = with_cp
+        self.attention_op = choose_op(form, impl)
 
         hidden = expansion * channels
         self.dwconv = ConvBN(channels, channels, 7, norm_cfg, groups=channels)
@@ -91,9 +109,11 @@ class VMISABlock(BaseModule):
             self.key = nn.Conv2d(channels, hidden, 1)
             # alpha is two-dimensional, so that rules which spare 1-D parameters decay it
             self.alpha = nn.Parameter(torch.empty(native_size))
-            self.scale = nn.Parameter(torch.ones(1))
-            self.beta = nn.Parameter(torch.ones(1))
+            if form == 'matrix':
+                self.scale = nn.Parameter(torch.ones(1))
+            self.beta = nn.Parameter(torch.ones(native_size if form == 'recurrent' else 1))
             context_mask = make_mask(mask, self.alpha.numel(), hidden, band_halfwidth)
+            self.mask_spans = mask_spans(context_mask)
             self.register_buffer('mask', context_mask, persistent=False)
             nn.init.trunc_normal_(self.alpha, std=0.02)
         if proj_bn:
@@ -117,33 +137,67 @@ class VMISABlock(BaseModule):
 
     def _branch(self, x: Tensor) -> Tensor:
         x = self.dwconv(x)
-        query = self.query(x)
         if self.attention == 'none':
-            return self.proj(F.relu6(query))
-        x = separable_attention(
-            query,
-            self.key(x),
-            self.alpha,
-            self.mask,
-            self.scale,
-            self.beta,
-            self.context_resize,
-        )
-        return self.proj(x)
+            return self.proj(F.relu6(self.query(x)))
+        query, key = self._query_key(x).chunk(2, dim=1)
+        return self.proj(self._attend(query, key))
+
+    def _query_key(self, x: Tensor) -> Tensor:
+        """Q and K as one (B, 2D, H, W): their two convolutions in one matrix product."""
+        if hasattr(self, 'query_key'):  # folded
+            return self.query_key(x)
+        weight = torch.cat([self.query.weight, self.key.weight])
+        return F.conv2d(x, weight, torch.cat([self.query.bias, self.key.bias]))
+
+    def _attend(self, query: Tensor, key: Tensor) -> Tensor:
+        op, alpha, mask, beta = self.attention_op, self.alpha, self.mask, self.beta
+        if self.form == 'recurrent':
+            return op(query, key, alpha, mask, beta, self.recurrent_mask)
+        return op(query, key, alpha, mask, self.scale, beta, self.context_resize, self.mask_spans)
+
+    @torch.no_grad()
+    def switch_to_deploy(self) -> None:
+        """Fold, in place and for inference only, what follows one another linearly.
+
+        Batch norms go into their convolutions, s0 into alpha, and W1 and W2 become one
+        convolution. The result changes by rounding alone; the state dict is another one.
+        """
+        self.dwconv = fold_norm(self.dwconv)
+        self.proj = fold_norm(self.proj)
+        if self.attention == 'vmi_sa' and not hasattr(self, 'query_key'):
+            query = self.query
+            self.query_key = nn.Conv2d(query.in_channels, 2 * query.out_channels, 1)
+            self.query_key.to(query.weight)
+            self.query_key.weight.copy_(torch.cat([query.weight, self.key.weight]))
+            self.query_key.bias.copy_(torch.cat([query.bias, self.key.bias]))
+            del self.query, self.key
+            if self.form == 'matrix':
+                self.alpha.mul_(self.scale)
+                self.scale.fill_(1)
+        self.eval().requires_grad_(False)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        """Resize alpha where the checkpoint has another native grid."""
-        name = prefix + 'alpha'
-        alpha = state_dict.get(name)
-        native = self.alpha.shape if self.attention == 'vmi_sa' else None
-        if alpha is not None and alpha.ndim == 2 and native not in (None, alpha.shape):
-            print_log(
-                f'{name} resized from the grid {tuple(alpha.shape)} of the checkpoint to '
-                f'{tuple(native)}',
-                logger='current',
-            )
-            state_dict[name] = resize_field(alpha, native)
+        """Resize the token weights where the checkpoint has another native grid."""
+        for part in ('alpha', 'beta'):
+            name, own = prefix + part, getattr(self, part, None)
+            given = state_dict.get(name)
+            if own is None or given is None or given.shape == own.shape:
+                continue
+            if given.ndim == 2 and own.ndim == 2 and given.numel() > 0:
+                print_log(
+                    f'{name} resized from the grid {tuple(given.shape)} of the checkpoint to '
+                    f'{tuple(own.shape)}',
+                    logger='current',
+                )
+                state_dict[name] = resize_field(given, own.shape, keep_sum=part == 'alpha')
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def fold_norm(layers: nn.Sequential) -> nn.Sequential:
+    """A convolution with the batch norm after it folded in, where there is one."""
+    if len(layers) < 2 or not isinstance(layers.bn, _BatchNorm):
+        return layers
+    return nn.Sequential(OrderedDict(conv=fuse_conv_bn_eval(layers.conv.eval(), layers.bn.eval())))
 
 
 @contextmanager

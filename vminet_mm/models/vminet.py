@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checkpoints import load_backbone
 from ..ops import stage_masks
-from .vmi_sa import ConvBN, VMISABlock
+from .vmi_sa import ConvBN, VMISABlock, fold_norm
 
 
 @MODELS.register_module()
@@ -34,6 +34,13 @@ class VMINet(BaseModule):
         band_halfwidth: Half the width of the ``'band'`` mask as a share of min(L, D).
         context_resize: ``'pool'`` or ``'interpolate'``: what happens at other sizes than
             ``img_size``, see :func:`vminet_mm.ops.context`.
+        form: ``'matrix'`` (eq. 10), or ``'recurrent'`` (eq. 9; VMINet-XS-R of Table 3).
+        recurrent_mask: ``'readout'`` or ``'inside'``: where the mask of the recurrent form acts.
+        impl: ``'auto'``, ``'torch'``, ``'triton'`` or ``'reference'``: how VMI-SA is computed, see
+            :func:`vminet_mm.ops.choose_op`. The parameters are the same for all.
+        channels_last: Compute in that memory format. ``'auto'`` does so on the CPU, where it is
+            faster, and hands out the format of the input; with True the outputs have it, too, and
+            with False the format is the input's throughout.
         proj_bn: The blocks of the authors' first release, with a norm at their end.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
         norm_cfg: Config of the norms.
@@ -68,6 +75,10 @@ class VMINet(BaseModule):
         mask: str = 'tril',
         band_halfwidth: float = 0.5,
         context_resize: str = 'pool',
+        form: str = 'matrix',
+        recurrent_mask: str = 'readout',
+        impl: str = 'auto',
+        channels_last: bool | str = 'auto',
         proj_bn: bool = False,
         drop_path_rate: float = 0.0,
         norm_cfg: dict = dict(type='BN'),
@@ -84,7 +95,11 @@ class VMINet(BaseModule):
             raise ValueError(f'frozen_stages must be in -1..{len(depths)}, not {frozen_stages}')
         if norm_eval not in (True, False, 'auto'):
             raise ValueError(f"norm_eval must be True, False or 'auto', not {norm_eval!r}")
+        if channels_last not in (True, False, 'auto'):
+            raise ValueError(f"channels_last must be True, False or 'auto', not {channels_last!r}")
+        self.channels_last = channels_last
         self.attention = attention
+        self.form = form
         self.mask = mask
         self.band_halfwidth = band_halfwidth
         self.frozen_stages = frozen_stages
@@ -95,6 +110,9 @@ class VMINet(BaseModule):
             attention=attention,
             band_halfwidth=band_halfwidth,
             context_resize=context_resize,
+            form=form,
+            recurrent_mask=recurrent_mask,
+            impl=impl,
             proj_bn=proj_bn,
             norm_cfg=norm_cfg,
             with_cp=with_cp,
@@ -124,13 +142,17 @@ class VMINet(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) per output."""
+        is_last = x.is_contiguous(memory_format=torch.channels_last)
+        hands_back = self.channels_last == 'auto' and not is_last
+        if self.channels_last is True or (self.channels_last and x.device.type == 'cpu'):
+            x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         outputs = []
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in self.out_indices:
                 outputs.append(getattr(self, self._norm_name(i))(x))
-        return tuple(outputs)
+        return tuple(y.contiguous() if hands_back else y for y in outputs)
 
     def init_weights(self) -> None:
         """Initialise; a ``Pretrained`` checkpoint is loaded strictly, last, and once."""
@@ -153,6 +175,19 @@ class VMINet(BaseModule):
                     if isinstance(norm, _BatchNorm):
                         norm.eval()
         return self
+
+    def switch_to_deploy(self) -> None:
+        """Fold batch norms, s0, and W1 with W2, in place and for inference only.
+
+        The outputs change by rounding alone; the state dict becomes another one, so load
+        checkpoints before. The norms of the outputs stay: what follows them is not known here.
+        """
+        self.stem[0] = fold_norm(self.stem[0])
+        for stage in self.stages:
+            stage[0] = fold_norm(stage[0])
+            for block in stage[1:]:
+                block.switch_to_deploy()
+        self.eval().requires_grad_(False)
 
     def _pretrained_norm(self) -> list[nn.Module]:
         """The classifier's norm. No checkpoint has statistics for those of the other outputs."""

@@ -1,11 +1,16 @@
-from .masks import MASKS, make_mask, stage_masks
+from .implementations import FORMS, IMPLS, choose_op
+from .masks import MASKS, make_mask, mask_spans, stage_masks
 from .reference import CONTEXT_RESIZES, context, resize_field, separable_attention
 
 __all__ = [
     'CONTEXT_RESIZES',
+    'FORMS',
+    'IMPLS',
     'MASKS',
+    'choose_op',
     'context',
     'make_mask',
+    'mask_spans',
     'resize_field',
     'separable_attention',
     'stage_masks',

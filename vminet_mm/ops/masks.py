@@ -67,3 +67,18 @@ def stage_masks(mask: str, stage: int, depth: int) -> list[str]:
     if stage < 2:
         return ['band'] * depth
     return [('tril', 'band')[i % 2] for i in range(depth)]
+
+
+def mask_spans(mask: Tensor) -> tuple[int, int]:
+    """Where a mask stops to differ between channels.
+
+    Args:
+        mask: (L, D), bool.
+
+    Returns:
+        tuple[int, int]: ``(mixed, whole)``: the rows from ``mixed`` to ``whole - 1`` are true for
+        all channels, those from ``whole`` on for none, and those before ``mixed`` must be read.
+    """
+    whole = int(mask.any(1).nonzero().max()) + 1 if mask.any() else 0
+    mixed_rows = (~mask[:whole].all(1)).nonzero()
+    return int(mixed_rows.max()) + 1 if len(mixed_rows) else 0, whole

@@ -19,6 +19,7 @@ def separable_attention(
     scale: Tensor,
     beta: Tensor,
     context_resize: str = 'pool',
+    spans: tuple[int, int] | None = None,
 ) -> Tensor:
     """ReLU6 of the mixture of each token with the context of all tokens.
 
@@ -35,6 +36,8 @@ def separable_attention(
         scale: s0, one element.
         beta: Weight of the token itself, one element.
         context_resize: See :func:`context`.
+        spans: What :func:`vminet_mm.ops.mask_spans` says of the mask. It helps other
+            implementations and changes no result; here it is not used.
 
     Returns:
         Tensor: (B, D, H, W) in the dtype of the query.
@@ -71,19 +74,23 @@ def context(embedding: Tensor, alpha: Tensor, mask: Tensor, context_resize: str 
     return torch.einsum('bdhw,dhw->bd', embedding, field)
 
 
-def resize_field(field: Tensor, size: tuple[int, int], mode: str = 'bicubic') -> Tensor:
-    """Resize weights of a sum over tokens to another grid, keeping the magnitude of the sum.
+def resize_field(
+    field: Tensor, size: tuple[int, int], mode: str = 'bicubic', keep_sum: bool = True
+) -> Tensor:
+    """Resize numbers per token to another grid.
 
     Args:
         field: (..., H0, W0).
         size: (H, W).
         mode: A mode of :func:`torch.nn.functional.interpolate` with corners.
+        keep_sum: Multiply by H0 * W0 / (H * W), as weights of a sum over tokens need it for the
+            magnitude of the sum to stay.
 
     Returns:
-        Tensor: (..., H, W), interpolated and multiplied by H0 * W0 / (H * W).
+        Tensor: (..., H, W).
     """
     height, width = field.shape[-2:]
     planes = field.reshape(1, -1, height, width)
     planes = F.interpolate(planes, size=tuple(size), mode=mode, align_corners=False)
-    share = (height * width) / (size[0] * size[1])
+    share = (height * width) / (size[0] * size[1]) if keep_sum else 1
     return planes.reshape(*field.shape[:-2], *size) * share
