@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from authors_model import TINY, trained
-from checkpoint_files import OPTIONS, State, load, ours, prefixed, published
+from checkpoint_files import OPTIONS, TINY, State, load, ours, prefixed, published, trained
 from mmengine.config import Config
 
 from vminet_mm import VMINet
@@ -217,5 +216,17 @@ def test_matching_config_of_unusual_options() -> None:
         dict(mask='band', band_halfwidth=0.25),
         dict(arch='s', attention='none', proj_bn=True),
         dict(mask='nonsense'),
+        dict(form='recurrent', recurrent_mask='inside'),
+        dict(form='recurrent', mask='band'),
     ):
         assert matching_config(plain | other) is None
+
+
+def test_wrong_form(write: Callable) -> None:
+    text = message(write(ours(form='recurrent')))
+    assert "form is 'recurrent' in the checkpoint and 'matrix' in the model" in text
+    meta = dict(vminet=dict(mask='tril', form='recurrent', recurrent_mask='inside'))
+    path = write(dict(state_dict=ours(form='recurrent'), meta=meta))
+    text = message(path, form='recurrent')
+    assert "recurrent_mask is 'inside' in the checkpoint and 'readout' in the model" in text
+    load(path, form='recurrent', recurrent_mask='inside')

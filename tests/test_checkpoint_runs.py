@@ -4,8 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from authors_model import TINY
-from checkpoint_files import OPTIONS, assert_loaded, load, published
+from checkpoint_files import OPTIONS, TINY, assert_loaded, load, published
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner

@@ -31,7 +31,7 @@ NAMES = {
     'mask_rcnn': r'mask-rcnn_vminet-(?P<arch>ti|xs|s|b)_(?P<neck>sfp|fpn)_1x_coco',
     'upernet': r'upernet_vminet-(?P<arch>ti|xs|s|b)_(?P<gpus>\d+)xb(?P<batch>\d+)'
     r'-(?P<iters>\d+)k_ade20k-(?P<height>\d+)x(?P<width>\d+)',
-    'cls': r'vminet-(?P<arch>ti|xs|s|b)(?P<v1>-v1)?'
+    'cls': r'vminet-(?P<arch>ti|xs|s|b)(?P<v1>-v1)?(?P<r>-r)?'
     r'(_mask-(?P<mask>[a-z]+)|_attn-(?P<attention>none))?'
     r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<epochs>\d+)e_in1k',
 }
@@ -107,6 +107,7 @@ def test_name_says_what_the_config_does(path: Path) -> None:
     else:
         assert cfg.train_cfg.max_epochs == int(said['epochs'])
         assert backbone.get('proj_bn', False) is bool(said['v1'])
+        assert backbone.get('form', 'matrix') == ('recurrent' if said['r'] else 'matrix')
         default_mask = 'none' if said['v1'] else 'tril'
         assert backbone.get('mask', 'tril') == (said['mask'] or default_mask)
         assert backbone.get('attention', 'vmi_sa') == (said['attention'] or 'vmi_sa')
@@ -181,9 +182,10 @@ def test_schedule_of_classification() -> None:
     assert 1e-5 <= min(rates[5 * EPOCH :]) < 1.01e-5
 
 
-@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize('task', [*TASKS, 'recurrent'])
 def test_what_is_decayed(task: str) -> None:
-    cfg = load(XS[task])
+    is_recurrent, task = task == 'recurrent', 'cls' if task == 'recurrent' else task
+    cfg = load(CONFIG_DIR / 'cls/vminet-xs-r_3xb128-300e_in1k.py' if is_recurrent else XS[task])
     model = build(cfg)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
@@ -199,7 +201,7 @@ def test_what_is_decayed(task: str) -> None:
     decay = cfg.optim_wrapper.optimizer.weight_decay
     assert kinds == {
         'norm': {0.0},
-        'scale': {0.0},
+        **({} if is_recurrent else {'scale': {0.0}}),
         'beta': {0.0},
         'alpha': {decay},
         'weight': {decay},

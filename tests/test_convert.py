@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from authors_model import TINY, trained
-from checkpoint_files import OPTIONS, assert_loaded, load, ours, prefixed, published
+from checkpoint_files import OPTIONS, TINY, assert_loaded, load, ours, prefixed, published, trained
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 

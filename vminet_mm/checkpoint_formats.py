@@ -23,12 +23,12 @@ _BLOCK_PARTS = {
 BLOCK = re.compile(r'(stages\.[0-3]\.[1-9]\d*\.)(.+)')
 
 # options that change no tensor's shape, and their values where a config does not give them
-_DEFAULTS = dict(mask='tril', band_halfwidth=0.5)
+_DEFAULTS = dict(mask='tril', band_halfwidth=0.5, form='matrix', recurrent_mask='readout')
 _MAX_CONFIG = 1_000_000  # characters; a longer text is no config, and slow to parse
 
 # the configs of configs/cls: arch and variant
 _CONFIGS = (
-    *('ti', 'xs', 's', 'b', 'xs-v1', 's-v1', 'b-v1', 's_attn-none'),
+    *('ti', 'xs', 's', 'b', 'xs-v1', 's-v1', 'b-v1', 'xs-r', 's_attn-none'),
     *('xs_mask-none', 'xs_mask-block', 'xs_mask-band', 'xs_mask-hybrid'),
 )
 
@@ -69,7 +69,10 @@ def _translate(name: str, value: Tensor, path: str | PathLike) -> dict[str, Tens
 
 
 def read_options(content: Mapping) -> dict[str, Any]:
-    """What a checkpoint's ``meta`` tells of the mask: ``mask`` and ``band_halfwidth``, or nothing.
+    """What a checkpoint's ``meta`` tells of the mask, or nothing.
+
+    That is ``mask``, ``band_halfwidth`` if it matters, and in the recurrent form
+    ``recurrent_mask``.
 
     Args:
         content: The whole checkpoint: of MMEngine, which keeps the text of the config in
@@ -88,6 +91,9 @@ def read_options(content: Mapping) -> dict[str, Any]:
         halfwidth = options.get('band_halfwidth')
         is_number = isinstance(halfwidth, (int, float))
         known['band_halfwidth'] = halfwidth if is_number else _DEFAULTS['band_halfwidth']
+    if options.get('form') == 'recurrent':
+        place = options.get('recurrent_mask')
+        known['recurrent_mask'] = place if isinstance(place, str) else _DEFAULTS['recurrent_mask']
     return known
 
 
@@ -113,7 +119,8 @@ def option_problems(given: Mapping, wanted: Mapping) -> list[str]:
     """
     names = ['arch', 'proj_bn', 'attention']
     if given['attention'] == wanted['attention']:
-        names += [name for name in ('mask', 'band_halfwidth') if name in given]
+        names += [name for name in _DEFAULTS if name in given or name == 'form']
+    given, wanted = {**_DEFAULTS, **given}, {**_DEFAULTS, **wanted}
     return [
         f'{name} is {given[name]!r} in the checkpoint and {wanted[name]!r} in the model'
         for name in names
@@ -131,10 +138,13 @@ def as_arguments(options: Mapping) -> str:
 
 def matching_config(options: Mapping) -> str | None:
     """The classification config of these options, or None. Of an unknown mask, the paper's."""
-    mask, proj_bn = options.get('mask', 'tril'), options['proj_bn']
-    if options.get('band_halfwidth', _DEFAULTS['band_halfwidth']) != _DEFAULTS['band_halfwidth']:
+    options = {**_DEFAULTS, **options}
+    mask, proj_bn = options['mask'], options['proj_bn']
+    if any(options[name] != _DEFAULTS[name] for name in ('band_halfwidth', 'recurrent_mask')):
         return None
-    if options['attention'] == 'none':
+    if options['form'] == 'recurrent':
+        variant = '-r' if mask == 'tril' and not proj_bn else None
+    elif options['attention'] == 'none':
         variant = None if proj_bn else '_attn-none'
     elif proj_bn:
         variant = '-v1' if mask == 'none' else None

@@ -46,7 +46,7 @@ class Checkpoint:
         release: One of :data:`RELEASES`: the authors' first or second, or ``'mm'``.
         source: The file.
         state_key: The entry of the file that the weights were taken from, '' for the file itself.
-        settings: What is known of ``mask`` and ``band_halfwidth``.
+        settings: What is known of ``mask``, ``band_halfwidth`` and ``recurrent_mask``.
     """
 
     backbone: dict[str, Tensor]
@@ -64,10 +64,12 @@ class Checkpoint:
         """
         names = [name for name, known in arch_settings.items() if known == self.arch]
         attention = 'vmi_sa' if any('.key.' in name for name in self.backbone) else 'none'
+        is_recurrent = any(k.endswith('.beta') and v.ndim == 2 for k, v in self.backbone.items())
         return dict(
             arch=names[0] if names else self.arch,
             proj_bn=any('.proj.bn.' in name for name in self.backbone),
             attention=attention,
+            **(dict(form='recurrent') if is_recurrent else {}),
             **(self.settings if attention == 'vmi_sa' else {}),
         )
 
@@ -150,7 +152,11 @@ def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], l
     left = [k for k in model if k not in given]
     other = [k for k in model if k in given and given[k].shape != model[k].shape]
     resized = [
-        k for k in other if k.endswith('.alpha') and given[k].ndim == 2 and given[k].numel() > 0
+        k
+        for k in other
+        if k.endswith(('.alpha', '.beta'))
+        and given[k].ndim == model[k].ndim == 2
+        and given[k].numel() > 0
     ]
     missing = [k for k in left if not re.match(r'norm\d\.|.*\.num_batches_tracked$', k)]
     unknown = [k for k in given if k not in model and not re.match(r'norm\d?\.', k)]
@@ -264,6 +270,8 @@ def _options(backbone: nn.Module) -> dict[str, Any]:
         attention=backbone.attention,
         mask=backbone.mask,
         band_halfwidth=backbone.band_halfwidth,
+        form=backbone.form,
+        recurrent_mask=backbone.recurrent_mask,
     )
 
 

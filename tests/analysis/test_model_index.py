@@ -18,7 +18,7 @@ ENTRIES = {
     for entry in yaml.safe_load((ROOT / 'configs' / folder / 'metafile.yml').read_text())['Models']
 }
 MEASURED = sorted(config for config in ENTRIES if not config.endswith('_mini.py'))
-XS = [config for config in MEASURED if '-xs_' in config]
+XS = [config for config in MEASURED if '-xs_' in config or '-xs-r_' in config]
 
 
 def row_of(config: str) -> str:

@@ -100,6 +100,7 @@ class VMINet(BaseModule):
         self.channels_last = channels_last
         self.attention = attention
         self.form = form
+        self.recurrent_mask = recurrent_mask
         self.mask = mask
         self.band_halfwidth = band_halfwidth
         self.frozen_stages = frozen_stages

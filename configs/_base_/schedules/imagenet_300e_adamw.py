@@ -2,8 +2,13 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.025),
-    # no decay of norms, biases and scalars
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
+    # no decay of norms, biases and scalars; nor of beta where it is a number per token
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        flat_decay_mult=0.0,
+        custom_keys={'.beta': dict(decay_mult=0.0)},
+    ),
 )
 param_scheduler = [
     dict(

@@ -1,6 +1,8 @@
 """The authors' classifier in both releases, from the formulas, with their parameter names.
 
-It shares no code with the package: it is what a published checkpoint is a state dict of.
+It shares no code with the rest of the package: it is what a published checkpoint is a state dict
+of, and what the benchmark holds against ours. The steps of a block are theirs too: separate W1 and
+W2, unfused norms, a masked copy of E (B, D, L), and the context expanded to every token.
 """
 
 import torch
@@ -11,8 +13,9 @@ ARCHS = {
     'ti': dict(base_channels=24, expansion=2, depths=(2, 2, 18, 2)),
     'xs': dict(base_channels=48, expansion=2, depths=(2, 2, 18, 2)),
     's': dict(base_channels=48, expansion=4, depths=(2, 2, 18, 2)),
+    'b': dict(base_channels=96, expansion=2, depths=(2, 2, 18, 2)),
 }
-TINY = dict(base_channels=4, expansion=2, depths=(1, 1, 2, 1))
+RELEASES = ('first', 'second')
 
 
 def conv_bn(
@@ -34,46 +37,65 @@ def apply_conv_bn(parts: nn.ModuleDict, x: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """One block; ``release`` is ``'first'`` or ``'second'``, ``tokens`` the number L."""
+    """One block: ``X + ReLU6(s0 c + beta E) W3`` with ``E = ReLU6(U W1) * (U W2)``.
+
+    Args:
+        channels: C, the channels of input and output.
+        expansion: k; the hidden channels are D = k * C.
+        tokens: L, the number of tokens, which is fixed.
+        release: ``'first'`` (no mask, norm after W3) or ``'second'`` (tril mask, no such norm).
+    """
 
     def __init__(self, channels: int, expansion: int, tokens: int, release: str) -> None:
         super().__init__()
         hidden = channels * expansion
-        self.depthwise = 'dwconv' if release == 'first' else 'conv'
+        self.masked = release == 'second'
+        self.depthwise = 'conv' if self.masked else 'dwconv'
         self.add_module(self.depthwise, conv_bn(channels, channels, 7, groups=channels))
         self.f1 = conv_bn(channels, hidden, 1, bn=False)
         self.f2 = conv_bn(channels, hidden, 1, bn=False)
         self.sum = nn.Linear(tokens, 1, bias=False)
-        self.g = conv_bn(hidden, channels, 1, bn=release == 'first')
+        self.g = conv_bn(hidden, channels, 1, bn=not self.masked)
         self.stack = nn.Parameter(torch.ones(2))
-        token, channel = torch.meshgrid(
-            torch.arange(1, tokens + 1), torch.arange(1, hidden + 1), indexing='ij'
-        )
-        reaches = token >= channel if release == 'second' else torch.ones_like(token) > 0
-        self.reaches = reaches.T  # (D, L); a plain tensor, so that no state dict has it
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) with H * W = L to the same shape."""
         u = apply_conv_bn(getattr(self, self.depthwise), x)
         e = F.relu6(apply_conv_bn(self.f1, u)) * apply_conv_bn(self.f2, u)
-        weights = self.sum.weight * self.reaches  # (D, L)
-        context = (e.flatten(2) * weights).sum(2)[:, :, None, None]
+        tokens = e.flatten(2)  # (B, D, L)
+        if self.masked:  # token i reaches channel n where i >= n
+            tokens = tokens.transpose(1, 2).tril().transpose(1, 2)
+        context = self.sum(tokens)[..., None].expand_as(e)
         y = self.stack[0] * context + self.stack[1] * e
         return x + apply_conv_bn(self.g, F.relu6(y))
 
 
 class AuthorsVMINet(nn.Module):
-    """The classifier for square images of ``img_size``."""
+    """The classifier, for images of one size.
+
+    Args:
+        release: One of :data:`RELEASES`.
+        arch: A name of :data:`ARCHS`, or a dict such as theirs.
+        img_size: Size in pixels, one number or (height, width), all sides divisible by 32.
+        num_classes: Outputs of the linear layer.
+    """
 
     def __init__(
-        self, release: str, arch: dict, img_size: int = 224, num_classes: int = 1000
+        self,
+        release: str,
+        arch: str | dict,
+        img_size: int | tuple[int, int] = 224,
+        num_classes: int = 1000,
     ) -> None:
         super().__init__()
+        arch = ARCHS[arch] if isinstance(arch, str) else arch
+        rows, columns = (img_size, img_size) if isinstance(img_size, int) else img_size
         self.stem = nn.ModuleList([conv_bn(3, 32, 3, stride=2)])
         self.stages = nn.ModuleList()
         channels = 32
         for i, depth in enumerate(arch['depths']):
             width = arch['base_channels'] * 2**i
-            tokens = (img_size // 2 ** (i + 2)) ** 2
+            tokens = (rows // 2 ** (i + 2)) * (columns // 2 ** (i + 2))
             stage = nn.ModuleList([conv_bn(channels, width, 3, stride=2)])
             stage.extend(Block(width, arch['expansion'], tokens, release) for _ in range(depth))
             self.stages.append(stage)
@@ -82,36 +104,10 @@ class AuthorsVMINet(nn.Module):
         self.head = nn.Linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) to logits (B, num_classes)."""
         x = F.relu6(apply_conv_bn(self.stem[0], x))
         for downsampling, *blocks in self.stages:
             x = apply_conv_bn(downsampling, x)
             for block in blocks:
                 x = block(x)
         return self.head(self.norm(x).mean((2, 3)))
-
-
-def trained(release: str, arch: dict | str, seed: int = 0, **kwargs) -> AuthorsVMINet:
-    """A model in evaluation mode in which every tensor has values of its own.
-
-    They are such that alpha, the mask and the statistics all matter to the logits.
-    """
-    model = AuthorsVMINet(release, ARCHS[arch] if isinstance(arch, str) else arch, **kwargs)
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.weight.data.uniform_(0.5, 1.0, generator=generator)
-            module.bias.data.normal_(0, 0.2, generator=generator)
-            module.running_mean.normal_(0, 0.2, generator=generator)
-            module.running_var.uniform_(0.5, 1.5, generator=generator)
-            module.num_batches_tracked.fill_(1000 + seed)
-        elif isinstance(module, (nn.Conv2d, nn.Linear)):
-            fan_in = module.weight[0].numel()
-            module.weight.data.normal_(0, fan_in**-0.5, generator=generator)
-            if module.bias is not None:
-                module.bias.data.normal_(0, 0.2, generator=generator)
-        elif isinstance(module, Block):
-            module.stack.data.uniform_(0.5, 1.5, generator=generator)
-    for module in model.modules():
-        if isinstance(module, Block):  # as trained ones: 24 large branches amplify rounding
-            module.g['conv'].weight.data.mul_(0.3)
-    return model.eval()
