@@ -15,7 +15,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 
-from ..ops import CONTEXT_RESIZES, choose_op, make_mask, mask_spans, resize_field
+from ..ops import (
+    CONTEXT_RESIZES,
+    attend_and_project,
+    choose_op,
+    make_mask,
+    mask_spans,
+    resize_field,
+)
 
 ATTENTIONS = ('vmi_sa', 'none')
 RECURRENT_MASKS = ('readout', 'inside')
@@ -139,8 +146,15 @@ class VMISABlock(BaseModule):
         x = self.dwconv(x)
         if self.attention == 'none':
             return self.proj(F.relu6(self.query(x)))
-        query, key = self._query_key(x).chunk(2, dim=1)
-        return self.proj(self._attend(query, key))
+        fields = [self.alpha, self.beta]
+        if self.form == 'matrix':
+            fields.append(self.scale)
+        inputs = (self._query_key(x), *fields)
+        if self.with_cp:
+            x = self.proj.conv(self._attend(*inputs))
+        else:
+            x = attend_and_project(self._attend, self.proj.conv, *inputs)
+        return self.proj[1:](x)
 
     def _query_key(self, x: Tensor) -> Tensor:
         """Q and K as one (B, 2D, H, W): their two convolutions in one matrix product."""
@@ -149,11 +163,15 @@ class VMISABlock(BaseModule):
         weight = torch.cat([self.query.weight, self.key.weight])
         return F.conv2d(x, weight, torch.cat([self.query.bias, self.key.bias]))
 
-    def _attend(self, query: Tensor, key: Tensor) -> Tensor:
-        op, alpha, mask, beta = self.attention_op, self.alpha, self.mask, self.beta
+    def _attend(
+        self, query_key: Tensor, alpha: Tensor, beta: Tensor, scale: Tensor | None = None
+    ) -> Tensor:
+        query, key = query_key.chunk(2, dim=1)
         if self.form == 'recurrent':
-            return op(query, key, alpha, mask, beta, self.recurrent_mask)
-        return op(query, key, alpha, mask, self.scale, beta, self.context_resize, self.mask_spans)
+            return self.attention_op(query, key, alpha, self.mask, beta, self.recurrent_mask)
+        return self.attention_op(
+            query, key, alpha, self.mask, scale, beta, self.context_resize, self.mask_spans
+        )
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:
