@@ -154,7 +154,7 @@ class VMISABlock(BaseModule):
             x = self.proj.conv(self._attend(*inputs))
         else:
             x = attend_and_project(self._attend, self.proj.conv, *inputs)
-        return self.proj[1:](x)
+        return self.proj.bn(x) if hasattr(self.proj, 'bn') else x
 
     def _query_key(self, x: Tensor) -> Tensor:
         """Q and K as one (B, 2D, H, W): their two convolutions in one matrix product."""
