@@ -17,6 +17,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['vminet_mm', 'vminet_mm.*']),
+    package_data={'vminet_mm.analysis': ['*.json']},
     install_requires=[
         'torch>=2.4',
         'torchvision>=0.19',
@@ -36,6 +37,7 @@ setup(
             'ftfy',  # mmsegmentation and mmpretrain import these two without requiring them
             'regex',
         ],
+        'bench': ['timm'],  # the peers of the benchmark
         'tests': ['pytest', 'ruff'],
         'vis': ['grad-cam', 'tensorboard'],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],

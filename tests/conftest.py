@@ -1,6 +1,7 @@
 """Shared fixtures."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import torch
 from mmengine.logging import MMLogger
 
 from vminet_mm.datasets import make_mini_data
+
+# the kernels of Triton run interpreted where there is no GPU; read when triton is imported
+os.environ.setdefault('TRITON_INTERPRET', '0' if torch.cuda.is_available() else '1')
 
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 

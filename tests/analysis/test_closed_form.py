@@ -1,0 +1,89 @@
+"""Every figure of ours in the tables, as a number, in closed form and counted from the model."""
+
+from pathlib import Path
+
+import closed_form
+import pytest
+from mmengine.config import Config
+from table_inputs import CONFIGS, METAFILES
+
+from vminet_mm.analysis import count_complexity
+from vminet_mm.analysis.paper_tables import read_tables
+
+ARCHS = dict(ti=(24, 2), xs=(48, 2), s=(48, 4), b=(96, 2))  # base channels, expansion
+
+# parameters and MACs of all that the tables have of ours
+CLASSIFIERS = {
+    'ti': (2_032_426, 348_128_064),
+    'xs': (7_431_346, 1_254_413_952),
+    's': (13_338_418, 2_299_529_856),
+    'b': (28_369_090, 4_773_973_248),
+}
+RECURRENT = (7_442_764, 1_256_747_136)
+DETECTORS = {
+    ('xs', 'sfp'): (28_190_378, 197_112_333_824),
+    ('s', 'sfp'): (34_097_450, 218_443_563_008),
+    ('b', 'sfp'): (52_082_090, 275_732_523_008),
+    ('xs', 'fpn'): (27_136_602, 195_131_405_824),
+    ('s', 'fpn'): (33_043_674, 216_462_635_008),
+    ('b', 'fpn'): (47_875_338, 268_427_819_008),
+}
+SEGMENTORS = {
+    'xs': (36_297_878, 216_895_887_872),
+    's': (42_204_950, 222_358_418_432),
+    'b': (60_022_598, 236_451_869_696),
+}
+EXPECTED = {
+    **{f'vminet-{arch}_3xb128-300e_in1k': count for arch, count in CLASSIFIERS.items()},
+    **{
+        f'vminet-xs_mask-{mask}_3xb128-300e_in1k': CLASSIFIERS['xs']
+        for mask in ('none', 'block', 'band', 'hybrid')
+    },
+    'vminet-xs-r_3xb128-300e_in1k': RECURRENT,
+    **{f'mask-rcnn_vminet-{a}_{neck}_1x_coco': count for (a, neck), count in DETECTORS.items()},
+    **{f'upernet_vminet-{a}_8xb2-160k_ade20k-512x512': c for a, c in SEGMENTORS.items()},
+}
+# MMEngine takes the MACs of an einsum from a text with four digits
+EINSUM_ROUNDING = 1000
+
+
+def test_tables_have_no_other_models_of_ours() -> None:
+    configs = {Path(row.config).stem for table in read_tables() for row in table.rows if row.config}
+    assert configs == set(EXPECTED)
+
+
+def test_every_figure_of_ours_is_the_closed_form() -> None:
+    for arch, expected in CLASSIFIERS.items():
+        assert closed_form.classifier(*ARCHS[arch]) == expected
+    assert closed_form.classifier(*ARCHS['xs'], recurrent=True) == RECURRENT
+    for (arch, neck), expected in DETECTORS.items():
+        assert closed_form.mask_rcnn(*ARCHS[arch], neck) == expected
+    for arch, expected in SEGMENTORS.items():
+        assert closed_form.upernet(*ARCHS[arch]) == expected
+
+
+def test_metafiles_hold_every_figure() -> None:
+    for name, (params, macs) in EXPECTED.items():
+        metadata = METAFILES[name]['Metadata']
+        assert metadata['Parameters'] == params
+        assert metadata['FLOPs'] == pytest.approx(macs, abs=EINSUM_ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ('given', 'options'),
+    [
+        ({}, {}),
+        ({'attention': 'none'}, {'attention': False}),
+        ({'form': 'recurrent'}, {'recurrent': True}),
+        ({'proj_bn': True}, {'v1': True}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('arch', ARCHS)
+def test_closed_form_is_what_is_counted(arch: str, given: dict, options: dict) -> None:
+    cfg = Config.fromfile(CONFIGS / f'cls/vminet-{arch}_3xb128-300e_in1k.py')
+    cfg.model.backbone.update(given)
+    counts = count_complexity(cfg)
+    params, macs = closed_form.classifier(*ARCHS[arch], **options)
+    assert counts.params == params
+    assert counts.macs == pytest.approx(macs, abs=EINSUM_ROUNDING)

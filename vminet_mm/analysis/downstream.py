@@ -1,0 +1,126 @@
+"""Whole detectors and segmentors against each other: images a second, at random weights.
+
+What is timed is what a test does with a batch that is read from disk: the data preprocessor
+(normalising, padding), the network, and the post-processing, so of a detector also NMS and the
+pasting of masks. How many objects a detector finds at random weights is arbitrary, and often none;
+then its mask head has nothing to do. ``model.test_cfg.rcnn.score_thr=0`` makes it find as many as
+``max_per_img`` allows, with more boxes in its NMS than a trained model has.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import BaseDataElement
+from tqdm import tqdm
+
+from .benchmark import Settings, machine, time_with_progress
+from .benchmark_report import Measurement, Report, make_report
+from .complexity import DEFAULT_SHAPES, _quiet
+from .memory import peak_bytes
+
+
+class Predictor:
+    """A config's model that is ready to predict on a random batch.
+
+    Args:
+        cfg: A config of mmdet, mmseg or mmpretrain, left unchanged.
+        settings: Device, batch, size (none: that of the task) and autocast.
+    """
+
+    def __init__(self, cfg: Config, settings: Settings) -> None:
+        self.scope, self.settings = cfg.default_scope, settings
+        self.size = settings.sizes[0] if settings.sizes else DEFAULT_SHAPES[self.scope]
+        with DefaultScope.overwrite_default_scope(self.scope), _quiet():
+            model = MODELS.build(cfg.model)
+        self.model = model.eval().to(settings.device)
+        images = torch.randint(256, (settings.batch, 3, *self.size), dtype=torch.uint8)
+        samples = [_data_sample(self.scope, self.size) for _ in images]
+        self.data = dict(inputs=list(images.to(settings.device)), data_samples=samples)
+
+    @property
+    def can_fold(self) -> bool:
+        """Whether the backbone can be folded for inference."""
+        return hasattr(getattr(self.model, 'backbone', None), 'switch_to_deploy')
+
+    def __call__(self) -> list[BaseDataElement]:
+        """Predict; returns a sample for each image."""
+        with (
+            torch.no_grad(),
+            self.settings.autocast(),
+            DefaultScope.overwrite_default_scope(self.scope),
+        ):
+            return self.model.test_step(self.data)
+
+
+def _data_sample(scope: str, size: tuple[int, int]) -> BaseDataElement:
+    """What a pipeline says of an image that it has not resized."""
+    if scope == 'mmdet':  # each package is needed by its own task alone
+        from mmdet.structures import DetDataSample as Sample
+    elif scope == 'mmseg':
+        from mmseg.structures import SegDataSample as Sample
+    else:
+        from mmpretrain.structures import DataSample as Sample
+    return Sample(metainfo=dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)))
+
+
+def run_downstream(
+    configs: Mapping[str, Config],
+    settings: Settings,
+    deploy: bool = False,
+    baseline: str | None = None,
+) -> Report:
+    """Measure whole models against each other, timed in turn.
+
+    Args:
+        configs: By name.
+        settings: How to measure; ``sizes`` is one size or empty, ``modes`` and ``memory_format``
+            have no effect.
+        deploy: Measure each model whose backbone can be folded a second time, folded, under its
+            name with ``:deploy``.
+        baseline: The name that ratios refer to, by default the first.
+
+    Raises:
+        ValueError: If the baseline is none of the names, or pure half precision is asked for.
+    """
+    if settings.dtype != 'fp32' and not settings.amp:
+        raise ValueError(f'{settings.dtype} of a whole model needs amp')
+    with machine(settings):
+        models: dict[str, Predictor] = {}
+        for name, cfg in tqdm(configs.items(), 'preparing', leave=False, disable=None):
+            models[name] = Predictor(cfg, settings)
+            if deploy and models[name].can_fold:
+                folded = models[f'{name}:deploy'] = Predictor(cfg, settings)
+                folded.model.backbone.switch_to_deploy()
+        baseline = baseline or next(iter(models))
+        if baseline not in models:
+            raise ValueError(f'the baseline {baseline!r} is none of {", ".join(models)}')
+        found = [model() for model in models.values()]
+        memory = [peak_bytes(model, settings.device) for model in models.values()]
+        times = time_with_progress(list(models.values()), settings)
+    rows = [
+        Measurement(
+            model=name,
+            mode='infer',
+            size=model.size,
+            batch=settings.batch,
+            memory_format='contiguous',
+            seconds=seconds,
+            memory_bytes=memory_bytes,
+            params=sum(parameter.numel() for parameter in model.model.parameters()),
+            detections=_count_objects(samples),
+        )
+        for (name, model), samples, memory_bytes, seconds in zip(
+            models.items(), found, memory, times, strict=True
+        )
+    ]
+    return make_report(asdict(settings), rows, baseline)
+
+
+def _count_objects(samples: list[BaseDataElement]) -> int | None:
+    """Objects in all predictions, or None for what is no detector."""
+    if 'pred_instances' not in samples[0]:
+        return None
+    return sum(len(sample.pred_instances) for sample in samples)
