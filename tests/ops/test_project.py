@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vminet_mm.ops import attend_and_project
+from vminet_mm.ops import attend_and_project, project
+
+
+@pytest.fixture(autouse=True)
+def _small_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, 'MIN_ELEMENTS', 0)
 
 
 def attend(x: Tensor, gain: Tensor) -> Tensor:
@@ -50,3 +55,11 @@ def test_keeps_the_inputs_alone() -> None:
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         attend_and_project(attend, conv, x, torch.ones(6, 1, 1))
     assert [t.shape for t in kept if t.numel() >= x.numel()] == [x.shape]
+
+
+def test_small_inputs_are_left_to_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(1, 6, 2, 2, requires_grad=True)
+    conv = nn.Conv2d(6, 4, 1)
+    assert 'AttendAndProject' in attend_and_project(attend, conv, x, torch.ones(1)).grad_fn.name()
+    monkeypatch.setattr(project, 'MIN_ELEMENTS', 26)
+    assert 'Convolution' in attend_and_project(attend, conv, x, torch.ones(1)).grad_fn.name()

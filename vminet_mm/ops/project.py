@@ -8,18 +8,24 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 
+# smaller tensors, together, are kept: little memory, and operations that take a constant time
+MIN_ELEMENTS = 2**20
+
+
 def attend_and_project(attend: Callable[..., Tensor], conv: nn.Conv2d, *inputs: Tensor) -> Tensor:
     """``conv(attend(*inputs))``, which keeps the inputs and computes ``attend`` twice.
 
     The output of the attention is as large as Q or K and costs two passes over memory to compute,
-    little beside the matrix products around it. A compiler decides for itself what to keep.
+    little beside the matrix products around it. Below :data:`MIN_ELEMENTS` it is kept. A compiler
+    decides for itself what to keep.
 
     Args:
         attend: A differentiable function of the inputs, (B, D, H, W).
         conv: A 1x1 convolution with bias.
         *inputs: All tensors that ``attend`` depends on.
     """
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    is_small = sum(x.numel() for x in inputs) < MIN_ELEMENTS
+    if is_small or torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return conv(attend(*inputs))
     return _AttendAndProject.apply(attend, conv.weight, conv.bias, *inputs)
 
