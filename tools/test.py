@@ -16,6 +16,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show-dir', help='draw predictions beside the truth into this folder')
     parser.add_argument('--wait-time', type=float, default=2.0, help='seconds a window stays')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument(
+        '--deploy', action='store_true', help='fold the backbone first, for the same result faster'
+    )
     return parser.parse_args()
 
 

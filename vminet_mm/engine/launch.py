@@ -1,8 +1,10 @@
 """What tools/train.py and tools/test.py do, for detection, segmentation and classification."""
 
 import argparse
+import errno
 import gc
 import os
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -12,12 +14,14 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
+from mmengine.runner import CheckpointLoader, Runner
 
 from ..checkpoint_formats import started_from_checkpoint
 from ..compat.safe_load import CheckpointError
 from .config import ConfigError, load_config
 from .preflight import check_processes, require_data
+from .resume import ResumableRunner, resume_from
+from .stopping import RunStopped
 
 # how to have every image drawn into a folder, per drawing hook of the three packages
 DRAWING = {
@@ -25,6 +29,8 @@ DRAWING = {
     'SegVisualizationHook': dict(draw=True, interval=1),
     'VisualizationHook': dict(enable=True, interval=1),
 }
+# errors of a file system that whoever runs a tool can mend
+REFUSED = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -50,18 +56,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namespace) -> None:
-    """Run a tool; what a user can mend ends it with one line and not with a traceback."""
+    """Run a tool; what a user can mend ends it with one line and not with a traceback.
+
+    After SIGTERM or SIGINT the exit code of a training is 143 or 130, as a shell counts.
+    """
+    is_first = os.environ.get('LOCAL_RANK', '0') == '0'  # one of several processes tells
+    exit_code = 0
     try:
         tool(args)
+    except RunStopped as stopped:
+        exit_code = stopped.exit_code
+        if is_first:
+            print(stopped, file=sys.stderr)
     except (ConfigError, CheckpointError) as error:
-        is_first = os.environ.get('LOCAL_RANK', '0') == '0'  # one of several processes says it
         raise SystemExit(f'error: {error}' if is_first else 1) from None
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        raise SystemExit(f'error: {error}') from None
     if torch.distributed.is_initialized():
         # a thread of gloo that outlives the interpreter aborts the process now and then, so the
         # model and its process groups go first
         torch.distributed.barrier()
         gc.collect()
         torch.distributed.destroy_process_group()
+    if exit_code:
+        raise SystemExit(exit_code)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -86,16 +106,21 @@ def train(args: argparse.Namespace) -> None:
         if not backbone:
             raise ConfigError('--pretrained: the model of the config has no backbone')
         backbone.init_cfg = dict(type='Pretrained', checkpoint=args.pretrained)
-    if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+    resume = args.resume or ((cfg.get('load_from') or 'auto') if cfg.get('resume') else None)
     init_cfg = backbone.get('init_cfg')
-    for checkpoint in (cfg.get('load_from'), init_cfg and init_cfg.get('checkpoint')):
+    for checkpoint in (
+        cfg.get('load_from'),
+        init_cfg and init_cfg.get('checkpoint'),
+        resume if resume != 'auto' else None,
+    ):
         _require_file(checkpoint)
-    if args.resume is not None:
+    point = resume_from(cfg, None if resume == 'auto' else resume) if resume else None
+    if point:
         keep_norm_eval(cfg)
     require_data(cfg, ('train', 'val'))
-    _build_runner(cfg).train()
+    runner = _build_runner(cfg, ResumableRunner)
+    runner.resume_point = point
+    runner.train()
 
 
 def test(args: argparse.Namespace) -> dict[str, float]:
@@ -120,6 +145,8 @@ def test(args: argparse.Namespace) -> dict[str, float]:
         draw_predictions(cfg, args.show_dir, args.show, args.wait_time)
     if args.tta:
         use_tta(cfg)
+    if args.deploy:
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='DeployHook')]
     if args.out:
         save_predictions(cfg, args.out)
     runner = _build_runner(cfg)
@@ -216,10 +243,10 @@ def _load(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _build_runner(cfg: Config) -> Runner:
+def _build_runner(cfg: Config, kind: type[Runner] = Runner) -> Runner:
     """Build the runner and its model; a wrong option is the config's error."""
     try:
-        return Runner.from_cfg(cfg)
+        return kind.from_cfg(cfg)
     except ValueError as error:
         raise ConfigError(f'the config cannot be built: {error}') from error
 

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-
 # smaller tensors, together, are kept: little memory, and operations that take a constant time
 MIN_ELEMENTS = 2**20
 
