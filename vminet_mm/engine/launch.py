@@ -14,14 +14,14 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
 from ..checkpoint_formats import started_from_checkpoint
 from ..compat.safe_load import CheckpointError
 from .config import ConfigError, load_config
 from .preflight import check_processes, require_data
-from .resume import ResumableRunner, resume_from
-from .stopping import RunStopped
+from .resume import ResumableRunner, ResumePoint, resume_from
+from .stopping import RunStoppedError
 
 # how to have every image drawn into a folder, per drawing hook of the three packages
 DRAWING = {
@@ -64,7 +64,7 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
     exit_code = 0
     try:
         tool(args)
-    except RunStopped as stopped:
+    except RunStoppedError as stopped:
         exit_code = stopped.exit_code
         if is_first:
             print(stopped, file=sys.stderr)
@@ -106,17 +106,10 @@ def train(args: argparse.Namespace) -> None:
         if not backbone:
             raise ConfigError('--pretrained: the model of the config has no backbone')
         backbone.init_cfg = dict(type='Pretrained', checkpoint=args.pretrained)
-    resume = args.resume or ((cfg.get('load_from') or 'auto') if cfg.get('resume') else None)
+    point = _resume_point(cfg, args.resume)
     init_cfg = backbone.get('init_cfg')
-    for checkpoint in (
-        cfg.get('load_from'),
-        init_cfg and init_cfg.get('checkpoint'),
-        resume if resume != 'auto' else None,
-    ):
+    for checkpoint in (cfg.get('load_from'), init_cfg and init_cfg.get('checkpoint')):
         _require_file(checkpoint)
-    point = resume_from(cfg, None if resume == 'auto' else resume) if resume else None
-    if point:
-        keep_norm_eval(cfg)
     require_data(cfg, ('train', 'val'))
     runner = _build_runner(cfg, ResumableRunner)
     runner.resume_point = point
@@ -255,6 +248,20 @@ def _require_file(checkpoint: str | None) -> None:
     """Raise unless a local checkpoint is there; addresses are left to MMEngine."""
     if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
         raise ConfigError(f'there is no checkpoint {checkpoint}')
+
+
+def _resume_point(cfg: Config, asked: str | None) -> ResumePoint | None:
+    """Set up a config to resume, if ``--resume`` or the config asks for it."""
+    if asked is None and cfg.get('resume'):
+        asked = cfg.get('load_from') or 'auto'
+    if asked is None:
+        return None
+    checkpoint = None if asked == 'auto' else asked
+    _require_file(checkpoint)
+    point = resume_from(cfg, checkpoint)
+    if point:
+        keep_norm_eval(cfg)
+    return point
 
 
 def keep_norm_eval(cfg: Config) -> None:

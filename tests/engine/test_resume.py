@@ -1,0 +1,130 @@
+"""Which checkpoint a run is resumed from, and what that changes of its config."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from vminet_mm.compat.safe_load import CheckpointError
+from vminet_mm.engine import ConfigError
+from vminet_mm.engine.resume import resume_from
+
+
+def config(work_dir: Path, **settings) -> Config:
+    settings = dict(train_cfg=dict(by_epoch=True, max_epochs=3)) | settings
+    return Config(dict(work_dir=str(work_dir), **settings))
+
+
+def save(path: Path, epoch: int = 0, iteration: int = 0, age: int = 0, **meta) -> Path:
+    """A checkpoint, so many seconds old."""
+    torch.save(dict(meta=dict(epoch=epoch, iter=iteration, **meta), state_dict={}), path)
+    os.utime(path, (1e9 - age, 1e9 - age))
+    return path
+
+
+def latest(folder: Path, path: Path | str) -> None:
+    (folder / 'last_checkpoint').write_text(str(path))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def test_latest(tmp_path: Path) -> None:
+    save(tmp_path / 'epoch_3.pth')  # newer, but killed before it was made the latest
+    path = save(tmp_path / 'epoch_2.pth', 2, 10, age=9, seed=4)
+    latest(tmp_path, path)
+    cfg = config(tmp_path, randomness=dict(seed=None, deterministic=True))
+    point = resume_from(cfg, None)
+    assert (point.path, point.epoch, point.batches_done, point.seed) == (str(path), 2, 0, 4)
+    assert point.remarks == (f'Auto resumed from the latest checkpoint {path}.',)
+    assert cfg.resume is True and cfg.load_from == str(path)
+    assert cfg.randomness == dict(seed=4, deterministic=True)
+
+
+def test_seed_is_set_where_the_config_has_no_randomness(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    resume_from(cfg, str(save(tmp_path / 'a.pth', seed=6)))
+    assert cfg.randomness == dict(seed=6)
+
+
+@pytest.mark.parametrize('damage', ['truncated', 'empty', 'gone'])
+def test_one_before_a_damaged_one(tmp_path: Path, damage: str) -> None:
+    save(tmp_path / 'epoch_1.pth', 1, age=20)
+    before = save(tmp_path / 'epoch_2.pth', 2, age=10)
+    damaged = save(tmp_path / 'epoch_3.pth', 3)
+    save(tmp_path / 'best_top1_epoch_3.pth', 3)  # has no state of the optimiser
+    latest(tmp_path, damaged)
+    if damage == 'truncated':
+        truncate(damaged)
+    elif damage == 'empty':
+        damaged.write_bytes(b'')
+    else:
+        damaged.unlink()
+    point = resume_from(config(tmp_path), None)
+    assert point.path == str(before) and point.epoch == 2
+    first, second = point.remarks
+    assert first.startswith(f'{damaged} is not used: ')
+    assert dict(truncated='truncated', empty='empty', gone='can not be found')[damage] in first
+    assert second == f'Auto resumed from the latest checkpoint {before}.'
+
+
+def test_work_dir_that_was_moved(tmp_path: Path) -> None:
+    path = save(tmp_path / 'iter_20.pth', 0, 20)
+    latest(tmp_path, '/elsewhere/iter_20.pth')
+    assert resume_from(config(tmp_path), None).path == str(path)
+
+
+def test_empty_note(tmp_path: Path) -> None:
+    path = save(tmp_path / 'interrupted.pth')
+    latest(tmp_path, '')
+    assert resume_from(config(tmp_path), None).path == str(path)
+
+
+def test_no_whole_checkpoint(tmp_path: Path) -> None:
+    path = save(tmp_path / 'epoch_1.pth')
+    latest(tmp_path, path)
+    truncate(path)
+    with pytest.raises(ConfigError, match=r'no whole checkpoint\n.*epoch_1\.pth is not used'):
+        resume_from(config(tmp_path), None)
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    cfg = config(tmp_path, load_from='pretrained.pth', randomness=dict(seed=1))
+    assert resume_from(cfg, None) is None
+    # the run begins as it did when it left nothing
+    assert cfg.resume is False and cfg.load_from == 'pretrained.pth' and cfg.randomness.seed == 1
+
+
+def test_file_that_was_asked_for_has_no_substitute(tmp_path: Path) -> None:
+    asked = save(tmp_path / 'epoch_2.pth')
+    latest(tmp_path, save(tmp_path / 'epoch_1.pth', 1))
+    truncate(asked)
+    with pytest.raises(CheckpointError, match='truncated'):
+        resume_from(config(tmp_path), str(asked))
+    torch.save(dict(state_dict={}), asked)
+    with pytest.raises(CheckpointError, match='weights and not the state of a run'):
+        resume_from(config(tmp_path), str(asked))
+    assert resume_from(config(tmp_path), str(tmp_path / 'epoch_1.pth')).remarks == ()
+
+
+def test_batches_done(tmp_path: Path) -> None:
+    by_iteration = dict(train_cfg=dict(type='IterBasedTrainLoop', max_iters=9))
+    ours = str(save(tmp_path / 'interrupted.pth', 1, 7, batches_done=2))
+    assert resume_from(config(tmp_path), ours).batches_done == 2
+    # of MMEngine's own hook
+    theirs = str(save(tmp_path / 'theirs.pth', 1, 7))
+    assert resume_from(config(tmp_path), theirs).batches_done == 0
+    assert resume_from(config(tmp_path, **by_iteration), theirs).batches_done == 7
+
+
+@pytest.mark.parametrize(
+    'meta', [dict(epoch='1'), dict(batches_done=-1), dict(seed=0.5), dict(seed=-3)]
+)
+def test_numbers_that_are_none(tmp_path: Path, meta: dict) -> None:
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(meta=dict(epoch=0, iter=0) | meta), path)
+    with pytest.raises(CheckpointError, match=str(next(iter(meta.values())))):
+        resume_from(config(tmp_path), str(path))

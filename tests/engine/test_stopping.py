@@ -1,0 +1,53 @@
+"""Signals as a wish to stop; workers and several processes are in test_kill_and_resume."""
+
+import argparse
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from vminet_mm.engine import run_tool
+from vminet_mm.engine.stopping import RunStoppedError, StopSignals
+
+
+@pytest.fixture
+def signals() -> Iterator[StopSignals]:
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    caught = StopSignals()
+    caught.listen()
+    yield caught
+    caught.restore()
+    assert {signum: signal.getsignal(signum) for signum in before} == before
+
+
+@pytest.mark.parametrize('signum', [signal.SIGTERM, signal.SIGINT])
+def test_signal_is_remembered(signals: StopSignals, signum: int) -> None:
+    assert signals.agreed() == 0
+    os.kill(os.getpid(), signum)
+    assert signals.agreed() == signum
+
+
+def test_repeated_sigterm_is_the_same_wish(signals: StopSignals) -> None:
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.agreed() == signal.SIGTERM
+
+
+def test_second_ctrl_c_interrupts(signals: StopSignals) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(('signum', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_exit_code(signum: int, code: int, capsys: pytest.CaptureFixture) -> None:
+    def stopped(args: argparse.Namespace) -> None:
+        raise RunStoppedError(signum, 'work_dirs/a/interrupted.pth')
+
+    with pytest.raises(SystemExit) as ended:
+        run_tool(stopped, argparse.Namespace())
+    assert ended.value.code == code
+    said = f'stopped by {signum.name}. work_dirs/a/interrupted.pth holds the state: go on'
+    assert said in capsys.readouterr().err

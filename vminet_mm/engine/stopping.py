@@ -1,0 +1,84 @@
+"""SIGTERM and SIGINT as a wish that all processes of a run fulfil at the same iteration."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+
+
+class RunStoppedError(Exception):
+    """A signal ended the run, and its state is saved.
+
+    Args:
+        signum: The signal.
+        checkpoint: The file that holds the state.
+    """
+
+    def __init__(self, signum: int, checkpoint: str) -> None:
+        name = signal.Signals(signum).name
+        super().__init__(f'stopped by {name}. {checkpoint} holds the state: go on with --resume')
+        self.exit_code = 128 + signum
+
+
+class StopSignals:
+    """Remembers whether the run was asked to stop. A second SIGINT (Ctrl-C) interrupts at once."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._before: dict[int, Callable | int | None] = {}
+
+    def listen(self) -> None:
+        """Catch the signals from now on (in a main thread: no other receives any)."""
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                self._before[signum] = signal.signal(signum, self._note)
+
+    def restore(self) -> None:
+        """Leave the signals to whoever had them before."""
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+        self._before.clear()
+
+    def agreed(self) -> int:
+        """The signal that any of the processes got, or 0. All have to call it together."""
+        if get_world_size() == 1:
+            return self.asked
+        asked = torch.tensor(self.asked)
+        all_reduce(asked, 'max')
+        return int(asked)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        # a launcher and a scheduler may both pass on the same SIGTERM; who presses twice means it
+        if signum == self.asked == signal.SIGINT:
+            self.restore()
+            raise KeyboardInterrupt
+        self.asked = signum
+
+
+def bear_signals(worker_init_fn: Callable[[int], None] | None, worker: int) -> None:
+    """Initialise a worker of a data loader that outlives a signal to the whole group of processes.
+
+    Terminals send SIGINT and schedulers send SIGTERM to the workers too, and the iteration that is
+    to be finished needs them. The SIGTERM of its own main process ends a worker.
+
+    Args:
+        worker_init_fn: What initialises the worker otherwise.
+        worker: Its number.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, 'sigwaitinfo'):  # which macOS has not; only it tells the sender
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    if worker_init_fn is not None:
+        worker_init_fn(worker)
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's SIGTERM and exit."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
