@@ -23,7 +23,7 @@ model = dict(
         loss_decode=dict(class_weight=class_weight),
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
 max_iters = 1600
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
