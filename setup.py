@@ -17,7 +17,10 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['vminet_mm', 'vminet_mm.*']),
-    package_data={'vminet_mm.analysis': ['*.json']},
+    package_data={
+        'vminet_mm.analysis': ['*.json'],
+        'vminet_mm.visualization.report': ['*.jinja'],
+    },
     install_requires=[
         'torch>=2.4',
         'torchvision>=0.19',
@@ -39,7 +42,7 @@ setup(
         ],
         'bench': ['timm'],  # the peers of the benchmark
         'tests': ['pytest', 'ruff'],
-        'vis': ['grad-cam', 'tensorboard'],
+        'vis': ['grad-cam', 'jinja2', 'tensorboard'],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],
     },
 )

@@ -1,0 +1,121 @@
+"""Pictures: where the colours are, on images of any size."""
+
+import numpy as np
+import pytest
+
+from vminet_mm.inference.drawing import (
+    OPACITY,
+    draw_label_map,
+    draw_objects,
+    draw_scores,
+    enlarge,
+)
+
+RED, BLUE = (0, 0, 255), (255, 0, 0)  # BGR
+COLOURS = np.array([RED, BLUE], dtype=np.float32)
+
+
+def grey(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), 100, np.uint8)
+
+
+def blended(colour: tuple) -> np.ndarray:
+    return (1 - OPACITY) * 100 + OPACITY * np.array(colour)
+
+
+@pytest.mark.parametrize(
+    ('size', 'expected'),
+    [
+        ((128, 160), (384, 480)),
+        ((1, 1), (480, 480)),
+        ((480, 3), (480, 3)),
+        ((2, 3000), (2, 3000)),
+        ((300, 321), (300, 321)),
+    ],
+)
+def test_small_images_are_enlarged(size: tuple, expected: tuple) -> None:
+    image = grey(*size)
+    picture, factor = enlarge(image)
+    assert picture.shape == (*expected, 3) and size[0] * factor == expected[0]
+    picture[:] = 0
+    assert (image == 100).all()
+
+
+def test_objects() -> None:
+    image = grey(500, 500)
+    masks = np.zeros((2, 500, 500), bool)
+    masks[0, 210:290, 110:190] = True
+    masks[1, 300:400, 300:400] = True
+    boxes = np.array([[100, 200, 200, 300], [300, 300, 400, 400]])
+    picture = draw_objects(image, boxes, masks, ['first', 'second'], COLOURS)
+    assert picture.shape == image.shape and (image == 100).all()
+    assert tuple(picture[250, 100]) == RED and tuple(picture[299, 150]) == RED  # frame
+    assert tuple(picture[210, 150]) == RED  # outline of the mask
+    np.testing.assert_allclose(picture[250, 150], blended(RED), atol=1)
+    np.testing.assert_allclose(picture[350, 350], blended(BLUE), atol=1)
+    assert (picture[250, 205] == 100).all() and (picture[204, 150] == 100).all()
+    label = picture[187:199, 100:140].reshape(-1, 3)  # above the box
+    assert (label == RED).all(1).mean() > 0.4 and (label == 255).all(1).any()
+
+
+def test_objects_without_masks_or_at_all() -> None:
+    image = grey(500, 600)
+    picture = draw_objects(image, np.array([[0, 0, 600, 500]]), None, ['x'], COLOURS[:1])
+    assert (picture[250, 300] == 100).all() and tuple(picture[499, 300]) == RED
+    none = draw_objects(image, np.zeros((0, 4)), np.zeros((0, 500, 600), bool), [], COLOURS[:0])
+    np.testing.assert_array_equal(none, image)
+
+
+def test_labels_stay_inside_and_the_best_is_on_top() -> None:
+    image = grey(500, 500)
+    corner = np.array([[490, 495, 500, 500]])
+    picture = draw_objects(image, corner, None, ['a long label'], COLOURS[:1])
+    assert (picture[:, -2] == RED).all(1).sum() > 8  # as high as a line of text
+    twice = np.array([[100, 100, 300, 300]] * 2)
+    picture = draw_objects(image, twice, None, ['best', 'second'], COLOURS)
+    assert tuple(picture[200, 100]) == RED
+
+
+def test_masks_of_enlarged_images() -> None:
+    mask = np.zeros((1, 100, 160), bool)
+    mask[0, 20:40, 30:50] = True
+    picture = draw_objects(grey(100, 160), np.array([[30, 20, 50, 40]]), mask, [''], COLOURS[:1])
+    np.testing.assert_allclose(picture[3 * 30, 3 * 40], blended(RED), atol=1)
+    assert tuple(picture[3 * 30, 90]) == RED and (picture[3 * 30, 88] == 100).all()
+
+
+def test_label_map() -> None:
+    label_map = np.zeros((500, 500), np.uint8)
+    label_map[100:300, 200:400] = 1
+    label_map[400:] = 255  # no class
+    picture = draw_label_map(grey(500, 500), label_map, ['ground', 'thing'], COLOURS)
+    np.testing.assert_allclose(picture[120, 220], blended(BLUE), atol=1)
+    np.testing.assert_allclose(picture[390, 20], blended(RED), atol=1)
+    assert (picture[400:] == 100).all()
+    named = (picture[180:220, 270:330] == BLUE).all(-1)  # in the middle of the square
+    assert named.sum() > 100 and not (picture[100:170, 200:400] == BLUE).all(-1).any()
+
+
+def test_scores() -> None:
+    picture = draw_scores(grey(480, 600), ['one', 'two'], [1.0, 0.25])
+    assert picture.shape[0] > 480 and picture.shape[1] == 600
+    table = picture[480:]
+    np.testing.assert_array_equal(picture[:480], grey(480, 600))
+    bar = (240, 200, 160)
+    rows = [len(table) * 1 // 5 - 5, len(table) * 3 // 5 - 5]
+    lengths = [(table[row] == bar).all(-1).nonzero()[0].max() for row in rows]
+    assert lengths == [599, 150]
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 3000), (3000, 1), (7, 5)])
+def test_any_size_and_letters(size: tuple) -> None:
+    image, whole = grey(*size), np.ones((1, *size), bool)
+    box = np.array([[0, 0, size[1], size[0]]])
+    name = 'Größe, размер ' * 9
+    for picture in (
+        draw_objects(image, box, whole, [name], COLOURS[:1]),
+        draw_label_map(image, np.zeros(size, np.uint8), [name], COLOURS),
+    ):
+        assert picture.shape == enlarge(image)[0].shape and (picture != 100).any()
+    table = draw_scores(image, [name] * 5, [0.2] * 5)
+    assert table.shape[1] >= 240 and table.dtype == np.uint8

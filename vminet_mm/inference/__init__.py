@@ -1,0 +1,19 @@
+"""Predicting for one's own images and videos, see docs/inference.md."""
+
+from .loading import load_model
+from .predictions import Classification, Detection, Prediction, Segmentation
+from .predictor import Predictor
+from .sources import Frame, InputError, Video, VideoWriter
+
+__all__ = [
+    'Classification',
+    'Detection',
+    'Frame',
+    'InputError',
+    'Prediction',
+    'Predictor',
+    'Segmentation',
+    'Video',
+    'VideoWriter',
+    'load_model',
+]

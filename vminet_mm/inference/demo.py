@@ -1,0 +1,222 @@
+"""What demo/image_demo.py does: predict for all that was named, and write what was asked for."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..engine.config import ConfigError
+from .coco_ids import coco_ids
+from .loading import load_model
+from .predictions import Detection, Prediction, Segmentation
+from .predictor import Predictor
+from .sources import Frame, InputError, Inputs, Video, VideoWriter, common_folder, find_inputs
+
+PICTURES = ('.jpeg', '.jpg', '.png')
+VIDEOS = ('.avi', '.mp4')
+
+
+def predict(args: argparse.Namespace) -> None:
+    """Predict for files, videos and cameras; what cannot be read is told and skipped.
+
+    Args:
+        args: The switches of demo/image_demo.py.
+
+    Raises:
+        ConfigError: If nothing could be read, or the switches, model or device do not allow it.
+    """
+    inputs = find_inputs(args.inputs)
+    check_places(args, inputs)
+    model = load_model(
+        args.config, args.checkpoint, args.device, deploy=args.deploy, cfg_options=args.cfg_options
+    )
+    check_switches(args, model, inputs)
+    output = Output(args, model, inputs)
+    if inputs.images:
+        output.predict_images()
+    for source in inputs.videos:
+        try:
+            output.predict_video(Video(source))
+        except InputError as error:
+            name = f'camera {source}' if isinstance(source, int) else str(source)
+            output.skip(Frame(name), str(error))
+    output.finish()
+
+
+def check_places(args: argparse.Namespace, inputs: Inputs) -> None:
+    """Raise if the output cannot be written, or would replace an image or itself.
+
+    Raises:
+        ConfigError: Saying which place.
+    """
+    files = [path for path in (*inputs.images, *inputs.videos) if isinstance(path, Path)]
+    folders = [] if args.no_pictures else [args.out_dir]
+    for folder in [*folders, args.save_labels]:
+        if folder and any(Path(folder).absolute() == path.absolute().parent for path in files):
+            raise ConfigError(f'{folder} holds the input, which would be overwritten')
+    if args.save_labels:
+        maps = [path.with_suffix('') for path in inputs.images]
+        if len(set(maps)) < len(maps):
+            raise ConfigError('--save-labels: two images differ in their suffix alone')
+    try:
+        for folder in folders:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        for file in filter(None, (args.json, args.coco_json)):
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            open(file, 'a').close()  # sooner than after a long run
+    except OSError as error:
+        raise ConfigError(f'{error.filename} cannot be written ({error.strerror})') from None
+
+
+def check_switches(args: argparse.Namespace, model: Predictor, inputs: Inputs) -> None:
+    """Raise for a switch that the task does not have.
+
+    Raises:
+        ConfigError: Naming the switch.
+    """
+    own = {'coco_json': Detection, 'coco_ann': Detection, 'save_labels': Segmentation}
+    for name, kind in own.items():
+        if getattr(args, name) and model.kind is not kind:
+            switch = name.replace('_', '-')
+            raise ConfigError(f'--{switch} is for {kind.task}; {args.config} does {model.task}')
+    if args.coco_ann and not args.coco_json:
+        raise ConfigError('--coco-ann is for --coco-json, which is not given')
+    if args.coco_json and inputs.videos:
+        raise ConfigError('--coco-json is for images; --json takes the frames of videos, too')
+
+
+class Output:
+    """Writes what was asked for of each prediction.
+
+    Args:
+        args: The switches.
+        model: What predicts.
+        inputs: All that is predicted.
+
+    Attributes:
+        number: How many images and frames were predicted.
+        skipped: What could not be read, and why.
+    """
+
+    def __init__(self, args: argparse.Namespace, model: Predictor, inputs: Inputs) -> None:
+        self.args, self.model, self.inputs = args, model, inputs
+        self.number = 0
+        self.skipped: list[dict] = []
+        self._records: list[dict] = []
+        self._coco: list[dict] = []
+        self._numbers: tuple[dict[str, int], list[int]] | None = None
+        if args.coco_json:
+            self._numbers = coco_ids(model.classes, inputs.images, args.coco_ann)
+        files = [path for path in (*inputs.images, *inputs.videos) if isinstance(path, Path)]
+        self._root = common_folder(files)
+
+    def predict_images(self) -> None:
+        """Predict for all image files and write a picture of each."""
+        frames = [Frame(str(path)) for path in self.inputs.images]
+        for prediction in self._predictions(frames, len(frames), 'image'):
+            place = self._place(prediction.frame.file)
+            if not self.args.no_pictures:
+                prediction.save(self._picture(place, PICTURES), self.args.score_thr)
+            if self._numbers:
+                images, categories = self._numbers
+                self._coco += prediction.coco(images[prediction.frame.file], categories)
+            self._keep(prediction, place.with_suffix('.png'))
+
+    def predict_video(self, video: Video) -> None:
+        """Predict for the frames of a video, or of a camera until Ctrl-C, and write a video."""
+        place = Path(video.name) if video.is_camera else self._place(video.name)
+        writer = VideoWriter(self._picture(place, VIDEOS), video.frame_rate)
+        limits = [number for number in (video.length, self.args.max_frames) if number]
+        total = min(limits, default=None)
+        before = self.number
+        frames = islice(video, self.args.max_frames)
+        try:
+            for prediction in self._predictions(frames, total, 'frame'):
+                if not self.args.no_pictures:
+                    writer.write(prediction.draw(self.args.score_thr))
+                name = f'{place.stem}_{prediction.frame.index:06d}.png'
+                self._keep(prediction, place.with_name(name))
+        except KeyboardInterrupt:
+            if not video.is_camera:
+                raise
+        finally:
+            writer.close()
+            video.close()
+        read = self.number - before
+        if not video.is_camera and read < (total or 1):
+            self.skip(Frame(video.name), f'only {read} of {total or "its"} frames could be read')
+
+    def _predictions(
+        self, frames: Iterable[Frame], total: int | None, unit: str
+    ) -> Iterator[Prediction]:
+        """Predictions for frames, under a progress bar."""
+        with tqdm(total=total, unit=unit) as self._bar:
+            for prediction in self.model.stream(frames, self.args.batch_size, self._skip_one):
+                yield prediction
+                self._bar.update()
+
+    def _skip_one(self, frame: Frame, reason: str) -> None:
+        self.skip(frame, reason)
+        self._bar.update()
+
+    def _place(self, file: str) -> Path:
+        """Where a file is, seen from the folder that all files are in."""
+        return Path(file).absolute().relative_to(self._root)
+
+    def _picture(self, place: Path, suffixes: tuple[str, ...]) -> Path:
+        """The file for a picture or video: of the same name if it can be of the same format."""
+        if place.suffix.lower() not in suffixes:
+            place = place.with_name(place.name + suffixes[-1])
+        return Path(self.args.out_dir, place)
+
+    def _keep(self, prediction: Prediction, labels: Path) -> None:
+        """Note what goes into the JSON file, and write a label map."""
+        self.number += 1
+        record = prediction.to_dict(self.args.score_thr) if self.args.json else {}
+        if self.args.save_labels:
+            path = prediction.save_labels(Path(self.args.save_labels, labels))
+            record['labels'] = str(path)
+        if self.args.json:
+            self._records.append(record)
+
+    def skip(self, frame: Frame, reason: str) -> None:
+        """Tell and note that an image cannot be read."""
+        self.skipped.append(dict(file=str(frame), reason=reason))
+        tqdm.write(f'skipped {frame}: {reason}', file=sys.stderr)
+
+    def finish(self) -> None:
+        """Write the JSON files and say what there is.
+
+        Raises:
+            InputError: If nothing could be predicted.
+        """
+        args = self.args
+        if args.json:
+            about = dict(
+                task=self.model.task,
+                config=args.config,
+                checkpoint=args.checkpoint,
+                classes=self.model.classes,
+                score_thr=args.score_thr,
+            )
+            _write_json(args.json, dict(**about, images=self._records, skipped=self.skipped))
+        if args.coco_json:
+            _write_json(args.coco_json, self._coco)
+        left = [path.name for path in self.inputs.left_alone]
+        if left:
+            names = ', '.join(left[:3] + ['...'][: len(left) > 3])
+            print(f'{len(left)} left alone, by their names neither images nor videos: {names}')
+        places = [] if args.no_pictures else [args.out_dir]
+        places += [place for place in (args.json, args.coco_json, args.save_labels) if place]
+        print(f'{self.number} predicted, {len(self.skipped)} skipped; see {", ".join(places)}')
+        if not self.number:
+            raise InputError('nothing could be read')
+
+
+def _write_json(path: str, content: object) -> None:
+    with open(path, 'w') as file:
+        json.dump(content, file)

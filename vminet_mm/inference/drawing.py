@@ -1,0 +1,199 @@
+"""Pictures of predictions, for images of any size and for videos.
+
+Not with the visualizers of mmdet, mmseg and mmpretrain: these cut labels off at the border and
+hide small images below them, draw one class of a classifier, and take up to half a second.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+LEAST_LENGTH = 480  # pixels; a smaller image is enlarged by a whole number, to have room for text
+OPACITY = 0.45  # of masks and label maps
+LEAST_SHARE = 0.002  # of an image's pixels, for a class to be named in it
+
+Colour = Sequence[float]
+
+
+def draw_objects(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    masks: np.ndarray | None,
+    texts: Sequence[str],
+    colours: np.ndarray,
+) -> np.ndarray:
+    """Draw objects, the first one on top.
+
+    Args:
+        image: (H, W, 3) BGR uint8.
+        boxes: (N, 4): left, top, right, bottom in pixels.
+        masks: (N, H, W) bool, or None.
+        texts: N labels.
+        colours: (N, 3) BGR from 0 to 255.
+
+    Returns:
+        np.ndarray: The picture, BGR uint8; see :func:`enlarge` for its size.
+    """
+    canvas, factor = enlarge(image)
+    thickness = _line_width(canvas)
+    notes = []
+    for k in reversed(range(len(boxes))):
+        colour = tuple(float(value) for value in colours[k])
+        if masks is not None:
+            _fill(canvas, _scale_mask(masks[k], factor), colour, thickness)
+        left, top, right, bottom = (round(float(value) * factor) for value in boxes[k])
+        cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), colour, thickness)
+        notes.append((texts[k], (left, top), colour))
+    return _write_labels(canvas, notes, 'above')
+
+
+def draw_label_map(
+    image: np.ndarray, label_map: np.ndarray, names: Sequence[str], colours: np.ndarray
+) -> np.ndarray:
+    """Paint a label map over its image, each class named once, in its largest part.
+
+    Args:
+        image: (H, W, 3) BGR uint8.
+        label_map: (H, W) indices of classes; others are not painted.
+        names: C names of classes.
+        colours: (C, 3) BGR from 0 to 255.
+
+    Returns:
+        np.ndarray: The picture, BGR uint8; see :func:`enlarge` for its size.
+    """
+    canvas, factor = enlarge(image)
+    present, counts = np.unique(label_map[label_map < len(names)], return_counts=True)
+    notes = []
+    for label, count in zip(present, counts, strict=True):
+        mask = label_map == label
+        colour = tuple(float(value) for value in colours[label])
+        _fill(canvas, _scale_mask(mask, factor), colour)
+        if count >= LEAST_SHARE * label_map.size:
+            x, y = _innermost(mask)
+            notes.append((names[label], ((x + 0.5) * factor, (y + 0.5) * factor), colour))
+    return _write_labels(canvas, notes, 'on')
+
+
+def draw_scores(image: np.ndarray, names: Sequence[str], scores: Sequence[float]) -> np.ndarray:
+    """Put a table of classes with bars for their scores below an image.
+
+    Args:
+        image: (H, W, 3) BGR uint8.
+        names: The classes, best first.
+        scores: Their scores, from 0 to 1.
+
+    Returns:
+        np.ndarray: The picture, BGR uint8, of the size of :func:`enlarge` and the table.
+    """
+    canvas, _ = enlarge(image)
+    width = max(canvas.shape[1], LEAST_LENGTH // 2)
+    row = round(1.5 * _font_size(canvas))
+    table = np.full((row * len(names) + row // 2, width, 3), 255, np.uint8)
+    picture = Image.fromarray(table)
+    pen, font = ImageDraw.Draw(picture), _font(_font_size(canvas))
+    for k, (name, score) in enumerate(zip(names, scores, strict=True)):
+        top = row // 4 + k * row
+        end = round(float(np.clip(score, 0, 1)) * (width - 1))
+        pen.rectangle((0, top, end, top + row - 3), fill=(240, 200, 160))
+        middle, column = top + row / 2 - 1, font.getlength('100.0%') + 4
+        pen.text((column, middle), f'{score:.1%}', font=font, fill=(0, 0, 0), anchor='rm')
+        text = _shorten(name, font, width - column - row)
+        pen.text((column + row // 2, middle), text, font=font, fill=(0, 0, 0), anchor='lm')
+    side = ((0, 0), (0, width - canvas.shape[1]), (0, 0))
+    return np.concatenate((np.pad(canvas, side, constant_values=255), np.asarray(picture)))
+
+
+def enlarge(image: np.ndarray) -> tuple[np.ndarray, int]:
+    """A copy of an image whose longer side has about ``LEAST_LENGTH`` pixels or more.
+
+    Returns:
+        The copy and the whole number that it is enlarged by.
+    """
+    factor = max(1, round(LEAST_LENGTH / max(image.shape[:2])))
+    if factor == 1:
+        return image.copy(), 1
+    height, width = image.shape[:2]
+    size = (width * factor, height * factor)
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), factor
+
+
+def _scale_mask(mask: np.ndarray, factor: int) -> np.ndarray:
+    """A mask of the enlarged image, (H, W) bool."""
+    return mask if factor == 1 else mask.repeat(factor, 0).repeat(factor, 1)
+
+
+def _fill(canvas: np.ndarray, mask: np.ndarray, colour: Colour, outline: int = 0) -> None:
+    """Blend a colour into a masked part of a picture, in place, and outline it."""
+    area = mask.view(np.uint8)
+    left, top, width, height = cv2.boundingRect(area)
+    part = canvas[top : top + height, left : left + width]
+    inside = mask[top : top + height, left : left + width]
+    part[inside] = (1 - OPACITY) * part[inside] + OPACITY * np.asarray(colour)
+    if outline:
+        contours, _ = cv2.findContours(area, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, contours, -1, colour, outline)
+
+
+def _innermost(mask: np.ndarray) -> tuple[int, int]:
+    """The pixel (x, y) of a mask that is farthest from what is outside."""
+    distance = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)
+    y, x = np.unravel_index(distance.argmax(), distance.shape)
+    return int(x) - 1, int(y) - 1
+
+
+def _write_labels(
+    canvas: np.ndarray, notes: Iterable[tuple[str, tuple[float, float], Colour]], place: str
+) -> np.ndarray:
+    """Write labels on boxes of their colours, moved so far that they are inside the picture.
+
+    Args:
+        canvas: (H, W, 3) uint8.
+        notes: Text, point (x, y) and colour of each.
+        place: ``'above'`` the point, or below it where there is no room, or ``'on'`` it.
+    """
+    picture = Image.fromarray(canvas)
+    pen, font = ImageDraw.Draw(picture), _font(_font_size(canvas))
+    for text, (x, y), colour in notes:
+        text = _shorten(text, font, picture.width - 4)
+        width, height = font.getlength(text) + 4, sum(font.getmetrics()) + 1
+        if place == 'on':
+            x, y = x - width / 2, y - height / 2
+        else:
+            y = y - height if y >= height else y
+        x = min(max(x, 0), max(picture.width - width, 0))
+        y = min(max(y, 0), max(picture.height - height, 0))
+        fill = tuple(int(value) for value in colour)
+        pen.rectangle((x, y, x + width - 1, y + height - 1), fill=fill)
+        is_bright = np.dot(colour, (0.114, 0.587, 0.299)) > 128
+        ink = (0, 0, 0) if is_bright else (255, 255, 255)
+        pen.text((x + 2, y + height / 2), text, font=font, fill=ink, anchor='lm')
+    return np.array(picture)
+
+
+def _shorten(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """A text that is no wider than ``width`` pixels, cut where it must be."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f'{text}…') > width:
+        text = text[:-1]
+    return f'{text}…'
+
+
+def _font_size(canvas: np.ndarray) -> int:
+    return int(np.clip(0.022 * max(canvas.shape[:2]), 11, 40))
+
+
+def _line_width(canvas: np.ndarray) -> int:
+    return max(1, round(max(canvas.shape[:2]) / 400))
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with Matplotlib and has the letters of many languages."""
+    path = Path(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf')
+    return ImageFont.truetype(str(path), size)

@@ -1,0 +1,179 @@
+"""Making a model from a config and a checkpoint, to predict with."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from os import PathLike
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from torch import nn
+
+from ..checkpoint_formats import read_options
+from ..engine.config import ConfigError, load_config
+from ..engine.preflight import leaf_datasets
+from ..models import VMINet, switch_to_deploy
+from ..visualization.samples import class_colours
+from .predictions import KINDS
+from .predictor import Predictor
+
+TASKS = ', '.join(f"'{scope}' ({kind.task})" for scope, kind in KINDS.items())
+
+
+def load_model(
+    config: str | PathLike | Config,
+    checkpoint: str | PathLike,
+    device: str = 'auto',
+    deploy: bool = False,
+    cfg_options: dict | None = None,
+) -> Predictor:
+    """Make a model that predicts, of any of the three tasks.
+
+    Args:
+        config: A config of mmdet, mmseg or mmpretrain, with any backbone.
+        checkpoint: Its weights, which must fit to the last tensor. They are read safely, see
+            :mod:`vminet_mm.compat.safe_load`.
+        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...; ``'auto'`` takes CUDA where it is.
+        deploy: Fold every VMINet, see :func:`vminet_mm.models.switch_to_deploy`.
+        cfg_options: Keys in dotted notation with the values to set in the config.
+
+    Raises:
+        ConfigError: If the config is of no known task or cannot be built, or the checkpoint does
+            not fit it, or there is no such device.
+        CheckpointError: If the checkpoint cannot be read safely.
+    """
+    cfg = deepcopy(config) if isinstance(config, Config) else load_config(config)
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    name = cfg.filename or 'the config'
+    scope = cfg.get('default_scope')
+    if scope not in KINDS:
+        raise ConfigError(f'{name} has default_scope {scope!r}; it must be one of {TASKS}')
+    target = choose_device(device)
+    with DefaultScope.overwrite_default_scope(scope):
+        model = _build(cfg, name)
+        meta = _load_weights(model, checkpoint, name)
+        classes, palette = dataset_meta(cfg, scope, meta, _number_of_classes(model))
+        if deploy and not switch_to_deploy(model):
+            raise ConfigError(f'the model of {name} has no VMINet that could be folded')
+        colours = class_colours(len(classes), palette)
+        return Predictor(KINDS[scope], model.to(target).eval(), cfg, classes, colours)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name, tried out; ``'auto'`` is CUDA where it is, and else the CPU.
+
+    Raises:
+        ConfigError: If it is unknown or absent.
+    """
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        torch.zeros(1, device=name).item()
+    except (AssertionError, NotImplementedError, RuntimeError):
+        number = torch.cuda.device_count()
+        there = ', '.join(['cpu', *(f'cuda:{k}' for k in range(number))])
+        raise ConfigError(f'there is no device {name} here; there are: {there}') from None
+    return torch.device(name)
+
+
+def _build(cfg: Config, name: str) -> nn.Module:
+    """The model with random weights: ``init_cfg`` is not followed."""
+    if not cfg.get('model') or not cfg.get('test_dataloader'):
+        raise ConfigError(f'{name} has no model or no test_dataloader, so it cannot predict')
+    if cfg.get('data_preprocessor'):  # where mmpretrain's configs have it
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    try:
+        return revert_sync_batchnorm(MODELS.build(cfg.model))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f'the model of {name} cannot be built: {_one_line(error)}') from error
+
+
+def _load_weights(model: nn.Module, path: str | PathLike, name: str) -> dict[str, Any]:
+    """Load a checkpoint strictly; returns its ``meta``."""
+    try:
+        content = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    except FileNotFoundError:
+        raise ConfigError(f'there is no checkpoint {path}') from None
+    if not isinstance(content, Mapping):
+        raise ConfigError(f'{path} holds a {type(content).__name__}, no state dict')
+    known = read_options(content)
+    problems = [
+        f'{option} is {value!r} in the checkpoint and {getattr(backbone, option)!r} in the model'
+        for backbone in model.modules()
+        if isinstance(backbone, VMINet) and backbone.attention != 'none'
+        for option, value in known.items()
+        if getattr(backbone, option) != value
+    ]
+    if not problems:
+        try:
+            _load_checkpoint_to_model(model, content, strict=True)
+        except RuntimeError as error:
+            problems = [_one_line(error, 500)]
+    if problems:
+        raise ConfigError(f'{path} does not fit {name}: {"; ".join(problems)}')
+    meta = content.get('meta')
+    return meta if isinstance(meta, dict) else {}
+
+
+def dataset_meta(
+    cfg: Config, scope: str, checkpoint_meta: Mapping[str, Any], number: int
+) -> tuple[tuple[str, ...], Any]:
+    """The names of a model's classes and their palette, or None.
+
+    Taken from the checkpoint, else from ``metainfo`` of the config's test data set, else from the
+    class of that data set: from the first that has the right number of names.
+
+    Args:
+        cfg: The config.
+        scope: ``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``.
+        checkpoint_meta: ``meta`` of the checkpoint.
+        number: How many classes the model has; 0 if that is not known.
+    """
+    found = list(_metas(cfg, scope, checkpoint_meta))
+    counts = [len(meta.get('classes') or ()) for meta in found]
+    number = number or next((count for count in counts if count), 0)
+    if number not in counts:
+        print_log(
+            f'neither checkpoint nor config tell the names of {number} classes; they are numbered',
+            logger='current',
+        )
+    names = next((m['classes'] for m in found if len(m.get('classes') or ()) == number), None)
+    palette = next((m['palette'] for m in found if len(m.get('palette') or ()) == number), None)
+    if names is None:
+        names = [f'class {k}' for k in range(number)]
+    return tuple(str(name) for name in names), palette
+
+
+def _metas(cfg: Config, scope: str, checkpoint_meta: Mapping[str, Any]) -> Iterator[dict]:
+    """What is told of the classes, the best source first, with lower-case keys."""
+    dataset = next(leaf_datasets(cfg.test_dataloader.dataset), {})
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        kind = dataset.get('type')
+        kind = registry.get(kind) if isinstance(kind, str) else kind
+    sources = (
+        checkpoint_meta.get('dataset_meta'),
+        checkpoint_meta,  # CLASSES and PALETTE of older versions
+        dataset.get('metainfo'),
+        getattr(kind, 'METAINFO', None),
+    )
+    for source in sources:
+        if isinstance(source, Mapping):
+            lower = {str(key).lower(): value for key, value in source.items()}
+            yield {k: v for k, v in lower.items() if isinstance(v, (list, tuple))}
+
+
+def _number_of_classes(model: nn.Module) -> int:
+    """The largest ``num_classes`` of a head: an RPN's has 1. 0 if no head tells it."""
+    told = [getattr(m, 'num_classes', None) for n, m in model.named_modules() if 'head' in n]
+    return max((number for number in told if isinstance(number, int)), default=0)
+
+
+def _one_line(error: Exception, length: int = 300) -> str:
+    text = ' '.join(str(error).split())
+    return text if len(text) <= length else f'{text[:length]} ...'

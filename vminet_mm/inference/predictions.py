@@ -1,0 +1,243 @@
+"""What a model predicts for one image, for each of the three tasks."""
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from pycocotools import mask as rle
+
+from .drawing import draw_label_map, draw_objects, draw_scores
+from .sources import Frame, InputError
+
+SCORE_THR = 0.3  # of objects that are listed and drawn
+TOP = 5  # classes of a classifier that are listed and drawn
+
+
+@dataclass
+class Prediction:
+    """What a model predicts for one image.
+
+    Attributes:
+        frame: The image, (H, W, 3) BGR uint8, and where it comes from.
+        sample: The prediction as mmdet, mmseg or mmpretrain gives it, on the CPU.
+        classes: The names of the classes.
+        colours: (C, 3) RGB from 0 to 255, one for each class.
+    """
+
+    frame: Frame
+    sample: Any
+    classes: tuple[str, ...]
+    colours: np.ndarray
+    task: ClassVar[str] = ''
+
+    @property
+    def image(self) -> np.ndarray:
+        """The image, (H, W, 3) BGR uint8."""
+        return self.frame.image
+
+    def to_dict(self, score_thr: float = SCORE_THR) -> dict:
+        """The prediction in plain values, fit for JSON.
+
+        Args:
+            score_thr: The least score of an object to be listed.
+
+        Returns:
+            dict: ``file``, ``frame`` of a video, ``width``, ``height`` and what the task adds.
+        """
+        height, width = self.image.shape[:2]
+        place = {'file': self.frame.file}
+        if self.frame.index is not None:
+            place['frame'] = self.frame.index
+        return {**place, 'width': width, 'height': height, **self.contents(score_thr)}
+
+    def contents(self, score_thr: float) -> dict:
+        """What the task adds to :meth:`to_dict`."""
+        raise NotImplementedError
+
+    def draw(self, score_thr: float = SCORE_THR) -> np.ndarray:
+        """Draw the prediction.
+
+        Args:
+            score_thr: The least score of an object to be drawn.
+
+        Returns:
+            np.ndarray: (H', W', 3) BGR uint8. A small image is enlarged, see
+            :func:`vminet_mm.inference.drawing.enlarge`.
+        """
+        raise NotImplementedError
+
+    def save(self, path: str | PathLike, score_thr: float = SCORE_THR) -> Path:
+        """Draw the prediction into a file, whose folder is made.
+
+        Args:
+            path: The file; its suffix tells the format.
+            score_thr: See :meth:`draw`.
+        """
+        return write_image(path, self.draw(score_thr))
+
+    def _bgr(self, labels: np.ndarray) -> np.ndarray:
+        """The colours of classes in the order of OpenCV."""
+        return self.colours[labels][:, ::-1]
+
+
+class Detection(Prediction):
+    """Objects, of a detector of mmdet; with masks if it predicts them."""
+
+    task = 'detection'
+
+    def contents(self, score_thr: float) -> dict:
+        """``objects``: label, class, score, box (left, top, right, bottom) and mask (RLE)."""
+        boxes, scores, labels, masks = self._objects(score_thr)
+        objects = [
+            dict(label=label, **{'class': self.classes[label]}, score=score, box=box)
+            for label, score, box in zip(
+                labels.tolist(), scores.tolist(), boxes.tolist(), strict=True
+            )
+        ]
+        if masks is not None:
+            for one, mask in zip(objects, encode_masks(masks), strict=True):
+                one['mask'] = mask
+        return {'objects': objects}
+
+    def coco(self, image_id: int, category_ids: list[int]) -> list[dict]:
+        """All objects in COCO's format of results, whatever their scores.
+
+        Args:
+            image_id: COCO's number of the image.
+            category_ids: COCO's number of each class.
+        """
+        boxes, scores, labels, masks = self._objects(0.0)
+        boxes = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1)
+        results = [
+            dict(image_id=image_id, category_id=category_ids[label], bbox=box, score=score)
+            for label, score, box in zip(
+                labels.tolist(), scores.tolist(), boxes.tolist(), strict=True
+            )
+        ]
+        if masks is not None:
+            for one, mask in zip(results, encode_masks(masks), strict=True):
+                one['segmentation'] = mask
+        return results
+
+    def draw(self, score_thr: float = SCORE_THR) -> np.ndarray:
+        """Draw boxes, masks, classes and scores."""
+        boxes, scores, labels, masks = self._objects(score_thr)
+        texts = [f'{self.classes[k]} {s:.2f}' for k, s in zip(labels, scores, strict=True)]
+        return draw_objects(self.image, boxes, masks, texts, self._bgr(labels))
+
+    def _objects(self, score_thr: float) -> tuple[np.ndarray, ...]:
+        """Boxes (N, 4), scores (N,), labels (N,) and masks (N, H, W) or None, best first."""
+        found = self.sample.pred_instances
+        scores = found.scores.numpy()
+        order = np.argsort(-scores, kind='stable')
+        order = order[scores[order] >= score_thr]
+        boxes = getattr(found.bboxes, 'tensor', found.bboxes).numpy()
+        masks = found.masks.numpy()[order].astype(bool) if 'masks' in found else None
+        return boxes[order], scores[order], found.labels.numpy()[order], masks
+
+
+class Segmentation(Prediction):
+    """A class for each pixel, of a segmentor of mmseg."""
+
+    task = 'segmentation'
+
+    @property
+    def label_map(self) -> np.ndarray:
+        """(H, W) indices of classes: uint8, or uint16 of more than 256 classes."""
+        kind = np.uint8 if len(self.classes) <= 256 else np.uint16
+        return self.sample.pred_sem_seg.data[0].numpy().astype(kind)
+
+    def contents(self, score_thr: float) -> dict:
+        """``classes``: label, class, pixels and share of the image, the largest first."""
+        labels, pixels = np.unique(self.label_map, return_counts=True)
+        order = np.argsort(-pixels, kind='stable')
+        total = int(pixels.sum())
+        return {
+            'classes': [
+                {'label': label, 'class': self.classes[label], 'pixels': n, 'share': n / total}
+                for label, n in zip(labels[order].tolist(), pixels[order].tolist(), strict=True)
+            ]
+        }
+
+    def draw(self, score_thr: float = SCORE_THR) -> np.ndarray:
+        """Paint the classes over the image, with their names."""
+        colours = self._bgr(np.arange(len(self.classes)))
+        return draw_label_map(self.image, self.label_map, self.classes, colours)
+
+    def save_labels(self, path: str | PathLike) -> Path:
+        """Write :attr:`label_map` as a PNG file of one channel.
+
+        Raises:
+            InputError: If the name is not that of a PNG file.
+        """
+        if Path(path).suffix.lower() != '.png':
+            raise InputError(f'{path}: a label map must be a PNG file')  # JPEG would change it
+        return write_image(path, self.label_map)
+
+
+class Classification(Prediction):
+    """A score for each class, of a classifier of mmpretrain."""
+
+    task = 'classification'
+
+    def contents(self, score_thr: float) -> dict:
+        """``top``: label, class and score of the five best classes."""
+        return {
+            'top': [
+                {'label': label, 'class': self.classes[label], 'score': score}
+                for label, score in self._best()
+            ]
+        }
+
+    def draw(self, score_thr: float = SCORE_THR) -> np.ndarray:
+        """Put the five best classes below the image."""
+        names = [self.classes[label].split(',')[0] for label, _ in self._best()]
+        return draw_scores(self.image, names, [score for _, score in self._best()])
+
+    def _best(self) -> list[tuple[int, float]]:
+        scores = self.sample.pred_score.numpy()
+        order = np.argsort(-scores, kind='stable')[:TOP]
+        return list(zip(order.tolist(), scores[order].tolist(), strict=True))
+
+
+# default_scope of a config: what its models predict
+KINDS = dict(mmdet=Detection, mmseg=Segmentation, mmpretrain=Classification)
+
+
+def encode_masks(masks: np.ndarray) -> list[dict]:
+    """COCO's compressed RLE of masks.
+
+    Args:
+        masks: (N, H, W) bool.
+
+    Returns:
+        list: N dicts of ``size`` (H, W) and ``counts`` (text).
+    """
+    encoded = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))
+    return [dict(size=list(one['size']), counts=one['counts'].decode()) for one in encoded]
+
+
+def write_image(path: str | PathLike, image: np.ndarray) -> Path:
+    """Write an image file; its folder is made.
+
+    Args:
+        path: The file; its suffix tells the format.
+        image: (H, W, 3) BGR or (H, W).
+
+    Raises:
+        InputError: If OpenCV cannot write this format.
+        OSError: If the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        is_done, content = cv2.imencode(path.suffix, image)
+    except cv2.error:
+        is_done = False
+    if not is_done:
+        raise InputError(f'{path}: OpenCV writes no {path.suffix or "file without a suffix"}')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)  # unlike imwrite, it tells why it failed
+    return path

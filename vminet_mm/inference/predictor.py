@@ -1,0 +1,175 @@
+"""A model with all that it takes to predict: the pipeline, the batches and the classes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from os import PathLike
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from torch import nn
+
+from ..engine.config import ConfigError
+from ..engine.preflight import leaf_datasets
+from .predictions import Prediction
+from .sources import Frame, InputError, as_bgr, find_inputs, read_image
+
+LOOK_AHEAD = 4  # batches within which images of the same size are sought
+
+ImageType = str | PathLike | np.ndarray
+
+
+class Predictor:
+    """Predicts for images with a model of mmdet, mmseg or mmpretrain.
+
+    Made by :func:`vminet_mm.load_model`. Images go through the config's test pipeline, less the
+    loading of annotations. A batch has images of one size only: padded to the size of its company,
+    an image would be predicted otherwise than alone.
+
+    Args:
+        kind: What is predicted, one of :data:`vminet_mm.inference.predictions.KINDS`.
+        model: The model, in evaluation mode on its device.
+        cfg: Its config. The default scope must be that of the config.
+        classes: The names of the classes.
+        colours: (C, 3) RGB from 0 to 255.
+
+    Raises:
+        ConfigError: If the test pipeline does not begin with ``LoadImageFromFile``.
+    """
+
+    def __init__(
+        self,
+        kind: type[Prediction],
+        model: nn.Module,
+        cfg: Config,
+        classes: tuple[str, ...],
+        colours: np.ndarray,
+    ) -> None:
+        self.kind, self.model, self.cfg = kind, model, cfg
+        self.classes, self.colours = classes, colours
+        steps = next(leaf_datasets(cfg.test_dataloader.dataset)).pipeline
+        if not steps or steps[0]['type'] not in ('LoadImageFromFile', 'mmdet.LoadImageFromFile'):
+            raise ConfigError('the test pipeline of the config must begin with LoadImageFromFile')
+        self._loading = steps[0]
+        rest = [step for step in steps[1:] if not str(step['type']).endswith('Annotations')]
+        self._pipeline = Compose(rest)
+
+    @property
+    def task(self) -> str:
+        """``'detection'``, ``'segmentation'`` or ``'classification'``."""
+        return self.kind.task
+
+    def __call__(
+        self, images: ImageType | Iterable[ImageType], batch_size: int = 1
+    ) -> list[Prediction]:
+        """Predict for images.
+
+        Images and masks are all kept in memory; for many, see :meth:`stream`.
+
+        Args:
+            images: A file, a folder or a pattern such as ``'photos/*.jpg'``; or an image, (H, W, 3)
+                BGR uint8 as OpenCV reads it; or several of these.
+            batch_size: How many images go through the model at a time.
+
+        Returns:
+            list: A prediction for each image, in order.
+
+        Raises:
+            InputError: If one cannot be read, or stands for nothing.
+        """
+        is_one = isinstance(images, (str, PathLike, np.ndarray))
+        return list(self.stream(_frames([images] if is_one else images), batch_size))
+
+    def stream(
+        self,
+        frames: Iterable[Frame],
+        batch_size: int = 1,
+        on_bad: Callable[[Frame, str], object] | None = None,
+    ) -> Iterator[Prediction]:
+        """Predict for images as they come, with few of them in memory at a time.
+
+        Args:
+            frames: Files or images, such as those of a :class:`vminet_mm.inference.Video`.
+            batch_size: How many images go through the model at a time.
+            on_bad: Called with a frame that cannot be read and the reason; it is then skipped.
+
+        Yields:
+            A prediction for each frame that can be read, in order.
+
+        Raises:
+            InputError: If a frame cannot be read and there is no ``on_bad``.
+        """
+        if batch_size < 1:
+            raise ConfigError(f'batch_size must be at least 1, not {batch_size}')
+        frames = iter(frames)
+        while window := list(islice(frames, batch_size * (LOOK_AHEAD if batch_size > 1 else 1))):
+            ready = []
+            for frame in window:
+                try:
+                    ready.append(self._prepare(frame))
+                except InputError as error:
+                    if on_bad is None:
+                        raise InputError(f'{frame}: {error}') from None
+                    on_bad(frame, str(error))
+            samples = self._forward([data for _, data in ready], batch_size)
+            for (frame, _), sample in zip(ready, samples, strict=True):
+                yield self.kind(frame, sample, self.classes, self.colours)
+
+    def _prepare(self, frame: Frame) -> tuple[Frame, dict[str, Any]]:
+        """The frame with its image, and what the pipeline makes of it."""
+        image = frame.image
+        if image is None:
+            loading = self._loading
+            image = read_image(
+                frame.file,
+                loading.get('color_type', 'color'),
+                loading.get('imdecode_backend', 'cv2'),
+            )
+        size = image.shape[:2]
+        content = image.astype(np.float32) if self._loading.get('to_float32') else image
+        try:
+            data = self._pipeline(
+                dict(img=content, img_path=frame.file, img_id=0, img_shape=size, ori_shape=size)
+            )
+        except (cv2.error, ValueError, ZeroDivisionError) as error:
+            raise InputError(
+                f'the test pipeline cannot take {size[1]} x {size[0]} pixels'
+            ) from error
+        return Frame(frame.file, frame.index, image), data
+
+    @torch.no_grad()
+    def _forward(self, items: list[dict[str, Any]], batch_size: int) -> list[Any]:
+        """The samples with predictions, on the CPU, in the order of the items."""
+        groups: dict[torch.Size, list[int]] = {}
+        for k, item in enumerate(items):
+            groups.setdefault(item['inputs'].shape, []).append(k)
+        samples: dict[int, Any] = {}
+        for members in groups.values():
+            for start in range(0, len(members), batch_size):
+                batch = members[start : start + batch_size]
+                try:
+                    found = self.model.test_step(pseudo_collate([items[k] for k in batch]))
+                except torch.cuda.OutOfMemoryError:
+                    raise ConfigError(
+                        f'{len(batch)} image(s) of {tuple(items[batch[0]]["inputs"].shape)} do not '
+                        'fit into the memory of the device; lower the batch size'
+                    ) from None
+                for k, sample in zip(batch, found, strict=True):
+                    sample.pop('seg_logits', None)  # some 200 MB of 150 classes at 480 x 640
+                    samples[k] = sample.cpu()
+        return [samples[k] for k in range(len(items))]
+
+
+def _frames(images: Iterable[ImageType]) -> Iterator[Frame]:
+    """Frames of arrays, and of the files behind names."""
+    for one in images:
+        if isinstance(one, np.ndarray):
+            yield Frame(image=as_bgr(one))
+            continue
+        found = find_inputs(one)
+        if found.videos:
+            raise InputError(f'{found.videos[0]} is a video: give a Video of it to stream()')
+        yield from (Frame(str(path)) for path in found.images)

@@ -1,0 +1,261 @@
+"""What is to be predicted: image files, folders, patterns, videos and cameras."""
+
+import glob
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..engine.config import ConfigError
+
+# by their names; a file that was named itself may be called anything
+IMAGE_NAME = re.compile(
+    r'.*\.(avif|bmp|gif|jfif|jp2|jpe|jpeg|jpg|pbm|pgm|png|pnm|ppm|tif|tiff|webp)', re.IGNORECASE
+)
+VIDEO_NAME = re.compile(r'.*\.(avi|flv|m4v|mkv|mov|mp4|mpeg|mpg|ogv|webm|wmv)', re.IGNORECASE)
+FRAME_RATE = 25.0  # frames a second, of a source that does not tell its own
+
+
+class InputError(ConfigError):
+    """What was given to be predicted cannot be read."""
+
+
+@dataclass
+class Frame:
+    """One image to be predicted.
+
+    Attributes:
+        file: Where it comes from, as the user named it; '' for an array.
+        index: Which frame of a video, from 0; None for an image.
+        image: (H, W, 3) BGR uint8, or None as long as the file has not been read.
+    """
+
+    file: str = ''
+    index: int | None = None
+    image: np.ndarray | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.index is None else f'{self.file} frame {self.index}'
+
+
+@dataclass
+class Inputs:
+    """The files behind what a user named.
+
+    Attributes:
+        images: Image files, without repetition.
+        videos: Video files, and numbers of cameras.
+        left_alone: Files of folders that are neither.
+    """
+
+    images: list[Path] = field(default_factory=list)
+    videos: list[Path | int] = field(default_factory=list)
+    left_alone: list[Path] = field(default_factory=list)
+
+
+def find_inputs(names: str | os.PathLike | Iterable[str | os.PathLike]) -> Inputs:
+    """Find the files behind names.
+
+    Args:
+        names: One or several of: a file, which is a video if its suffix says so and an image
+            otherwise; a folder, for the images and videos directly in it; a pattern such as
+            ``'photos/**/*.jpg'``; the number of a camera.
+
+    Raises:
+        InputError: If a name stands for nothing.
+    """
+    found = Inputs()
+    for name in [names] if isinstance(names, (str, os.PathLike)) else names:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            _add_folder(found, path)
+        elif path.exists():
+            _add_file(found, path)
+        elif str(name).isdecimal():
+            found.videos.append(int(name))
+        elif glob.has_magic(str(name)):
+            matches = sorted(glob.glob(str(path), recursive=True))
+            files = [Path(match) for match in matches if os.path.isfile(match)]
+            if not files:
+                raise InputError(f'no file matches {name}')
+            for file in files:
+                _add_file(found, file)
+        else:
+            raise InputError(f'there is no file or folder {name}')
+    found.images = list(dict.fromkeys(found.images))
+    found.videos = list(dict.fromkeys(found.videos))
+    return found
+
+
+def _add_folder(found: Inputs, folder: Path) -> None:
+    """Sort the files of a folder; hidden ones are passed over."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
+    known = [p for p in files if IMAGE_NAME.fullmatch(p.name) or VIDEO_NAME.fullmatch(p.name)]
+    if not known:
+        raise InputError(f'there is no image or video in the folder {folder}')
+    for file in known:
+        _add_file(found, file)
+    found.left_alone += [p for p in files if p not in known]
+
+
+def _add_file(found: Inputs, path: Path) -> None:
+    (found.videos if VIDEO_NAME.fullmatch(path.name) else found.images).append(path)
+
+
+def read_image(
+    path: str | os.PathLike, color_type: str = 'color', backend: str | None = 'cv2'
+) -> np.ndarray:
+    """Read an image file as the pipelines of OpenMMLab do, but whole or not at all.
+
+    OpenCV fills the missing part of a truncated file with grey and says so on stderr alone, so
+    Pillow has a look at the file first. What Pillow does not know, OpenCV may.
+
+    Args:
+        path: The file. Of several frames the first is taken.
+        color_type: See :func:`mmcv.imfrombytes`. The usual ``'color'`` makes three channels of 8
+            bits of any image: grey is repeated, transparency dropped, and of 16 bits the upper 8
+            are taken.
+        backend: See :func:`mmcv.imfrombytes`.
+
+    Returns:
+        np.ndarray: (H, W, 3) BGR uint8.
+
+    Raises:
+        InputError: With the reason, if the file cannot be read, or not to its end.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f'cannot be opened ({error.strerror or error})') from None
+    if not content:
+        raise InputError('the file is empty')
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except UnidentifiedImageError:
+        pass
+    except Exception as error:  # decoders raise errors of many kinds on damaged files
+        raise InputError(f'truncated, damaged or too large ({_one_line(error)})') from None
+    try:
+        image = mmcv.imfrombytes(content, flag=color_type, backend=backend)
+    except cv2.error as error:
+        raise InputError(f'OpenCV cannot decode it ({_one_line(error)})') from None
+    if image is None:
+        raise InputError('not an image, or of a kind that OpenCV does not read')
+    return as_bgr(image)
+
+
+def as_bgr(image: np.ndarray) -> np.ndarray:
+    """Three channels of 8 bits, (H, W, 3).
+
+    Args:
+        image: (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA, of uint8.
+
+    Raises:
+        InputError: If it is of another shape or type.
+    """
+    channels = 1 if image.ndim == 2 else image.shape[-1]
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise InputError(
+            f'an image must be (H, W, 3) BGR of uint8, not {image.shape} of {image.dtype}'
+        )
+    if image.size == 0:
+        raise InputError(f'an image of {image.shape} has no pixels')
+    if channels == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return np.ascontiguousarray(image[..., :3])
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(str(error).split())[:120] or type(error).__name__
+
+
+class Video:
+    """The frames of a video file or a camera, to be read once.
+
+    Args:
+        source: The file, or the number of the camera.
+
+    Attributes:
+        name: The file's path, or such as ``'camera0'``.
+        is_camera: Whether it never ends.
+        frame_rate: Frames a second.
+        length: The number of frames that the file promises, or None.
+
+    Raises:
+        InputError: If it cannot be opened.
+    """
+
+    def __init__(self, source: Path | int) -> None:
+        self.is_camera = isinstance(source, int)
+        self.name = f'camera{source}' if self.is_camera else str(source)
+        self._capture = cv2.VideoCapture(source if self.is_camera else str(source))
+        if not self._capture.isOpened():
+            what = 'there is no such camera' if self.is_camera else 'it cannot be opened as a video'
+            raise InputError(what)
+        self.frame_rate = self._capture.get(cv2.CAP_PROP_FPS)
+        if not 0 < self.frame_rate <= 1000:  # not told, or a time base taken for a rate
+            self.frame_rate = FRAME_RATE
+        length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.length = length if length > 0 and not self.is_camera else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Read frame by frame to the end, or of a camera until it is interrupted."""
+        index = 0
+        while True:
+            is_read, image = self._capture.read()
+            if not is_read:
+                return
+            yield Frame(self.name, index, as_bgr(image))
+            index += 1
+
+    def close(self) -> None:
+        """Let go of the file or camera."""
+        self._capture.release()
+
+
+class VideoWriter:
+    """Writes pictures of one size as a video: Motion JPEG for ``.avi``, else MPEG-4.
+
+    Args:
+        path: The file; its folder is made.
+        frame_rate: Frames a second.
+    """
+
+    def __init__(self, path: Path, frame_rate: float) -> None:
+        self.path, self.frame_rate = path, frame_rate
+        self._writer = None
+
+    def write(self, picture: np.ndarray) -> None:
+        """Add a picture, (H, W, 3) BGR uint8.
+
+        Raises:
+            InputError: If the file cannot be written.
+        """
+        if self._writer is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            codec = 'MJPG' if self.path.suffix.lower() == '.avi' else 'mp4v'
+            size = picture.shape[1::-1]
+            self._writer = cv2.VideoWriter(
+                str(self.path), cv2.VideoWriter.fourcc(*codec), self.frame_rate, size
+            )
+            if not self._writer.isOpened():
+                raise InputError(f'{self.path} cannot be written as a video of {size} pixels')
+        self._writer.write(picture)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+
+def common_folder(paths: Sequence[Path]) -> Path:
+    """The deepest folder that all files are in; of no file, the one we are in."""
+    return Path(os.path.commonpath([path.absolute().parent for path in paths] or [Path.cwd()]))
