@@ -1,0 +1,246 @@
+"""How good a prediction for one image is, and a picture of it beside the truth.
+
+An image's score is one number from 0 to 1, to rank images of a validation set by.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
+from pycocotools import mask as rle
+from torchvision.ops import box_iou
+
+from ...inference import Prediction
+from ...inference.drawing import draw_label_map, draw_objects, enlarge
+from ...inference.predictions import SCORE_THR, TOP
+
+LEAST_IOU = 0.5  # of a detection and the object that it found
+JPEG_LENGTH = 560  # pixels of the longer side of a picture in the page
+JPEG_QUALITY = 82
+MEASURES = {
+    'mmdet': f'boxes with a score of at least {SCORE_THR}, matched to objects of their class from '
+    f'an IoU of {LEAST_IOU}: mean IoU of the matches times their F1',
+    'mmseg': "mean IoU of the classes in the image's truth or prediction",
+    'mmpretrain': 'probability of the true class',
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A class and its probability, from 0 to 1."""
+
+    name: str
+    share: float
+    is_true: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image for the page.
+
+    Attributes:
+        name: Of its file.
+        score: From 0 to 1.
+        remark: What is right and wrong.
+        pictures: What each shows, and a ``data:`` address with it.
+        classes: What is painted in the pictures, each with its colour in CSS.
+        bars: Of a classifier the most probable classes.
+    """
+
+    name: str
+    score: float
+    remark: str
+    pictures: list[tuple[str, str]]
+    classes: list[tuple[str, str]] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The detections of an image against its objects.
+
+    Attributes:
+        ious: Of the detections that found an object.
+        false: How many detections found none, nor lie in a crowd.
+        missed: How many objects were not found.
+    """
+
+    ious: list[float]
+    false: int
+    missed: int
+
+    @property
+    def score(self) -> float:
+        """Mean IoU of the matches times F1, which is their panoptic quality; 1 of nothing at all.
+
+        Source: Kirillov et al., Panoptic Segmentation (CVPR 2019), of boxes in place of segments.
+        """
+        weight = len(self.ious) + (self.false + self.missed) / 2
+        return sum(self.ious) / weight if weight else 1.0
+
+
+def score_sample(scope: str, sample: BaseDataElement, info: dict) -> float:
+    """How good a prediction is, from 0 to 1, see :data:`MEASURES`.
+
+    Args:
+        scope: ``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``.
+        sample: The prediction, with the truth that the pipeline has loaded.
+        info: What the data set has of the image.
+    """
+    if scope == 'mmdet':
+        return match_objects(sample, info).score
+    if scope == 'mmseg':
+        return label_map_iou(sample.pred_sem_seg.data[0], sample.gt_sem_seg.data[0])
+    return float(sample.pred_score[sample.gt_label].sum())
+
+
+def label_map_iou(predicted: torch.Tensor, truth: torch.Tensor, ignored: int = 255) -> float:
+    """Mean IoU of the classes that occur in either label map, (H, W) both; 1 if none does."""
+    valid = truth != ignored
+    predicted, truth = predicted[valid].flatten().long(), truth[valid].flatten().long()
+    if not len(truth):
+        return 1.0
+    number = int(max(predicted.max(), truth.max())) + 1
+    both = torch.bincount(truth[predicted == truth], minlength=number)
+    areas = [torch.bincount(labels, minlength=number) for labels in (predicted, truth)]
+    union = sum(areas) - both
+    return float((both[union > 0] / union[union > 0]).mean())
+
+
+def match_objects(sample: BaseDataElement, info: dict) -> Match:
+    """Match detections to objects of their class, the surest detection first.
+
+    Args:
+        sample: With ``pred_instances``, whose boxes count in pixels of the file.
+        info: With the objects' ``instances`` likewise. Those with ``ignore_flag`` are crowds: a
+            detection at least half inside of one is not counted.
+    """
+    found = sample.pred_instances
+    boxes = getattr(found.bboxes, 'tensor', found.bboxes)
+    ranked = found.scores.argsort(descending=True)
+    sure = ranked[found.scores[ranked] >= SCORE_THR].tolist()
+    objects = [one for one in info['instances'] if not one['ignore_flag']]
+    crowds = [one['bbox'] for one in info['instances'] if one['ignore_flag']]
+    overlaps = box_iou(boxes, _boxes_of(objects, boxes))
+    free = torch.ones(len(objects), dtype=torch.bool)
+    true_labels = torch.tensor([one['bbox_label'] for one in objects], dtype=torch.long)
+    ious, false = [], 0
+    for k in sure:
+        own = torch.where(free & (true_labels == int(found.labels[k])), overlaps[k], 0.0)
+        if len(objects) and own.max() >= LEAST_IOU:
+            ious.append(float(own.max()))
+            free[own.argmax()] = False
+        elif not any(_share_inside(boxes[k].tolist(), crowd) >= LEAST_IOU for crowd in crowds):
+            false += 1
+    return Match(ious, false, int(free.sum()))
+
+
+def _boxes_of(objects: list[dict], like: torch.Tensor) -> torch.Tensor:
+    return like.new_tensor([one['bbox'] for one in objects]).reshape(-1, 4)
+
+
+def _share_inside(box: Sequence[float], region: Sequence[float]) -> float:
+    """The share of a box that is inside of another, both left, top, right, bottom."""
+    width = min(box[2], region[2]) - max(box[0], region[0])
+    height = min(box[3], region[3]) - max(box[1], region[1])
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return max(width, 0) * max(height, 0) / area if area else 0.0
+
+
+def make_example(score: float, prediction: Prediction, info: dict) -> Example:
+    """Draw a prediction beside the truth.
+
+    Args:
+        score: From :func:`score_sample`.
+        prediction: With the image in the size of the file.
+        info: See :func:`score_sample`.
+    """
+    draw = dict(detection=_draw_objects, segmentation=_draw_label_maps, classification=_draw_class)
+    return draw[prediction.task](score, prediction, info)
+
+
+def _draw_objects(score: float, prediction: Prediction, info: dict) -> Example:
+    sample, image = prediction.sample, prediction.image
+    objects = [one for one in info['instances'] if not one['ignore_flag']]
+    labels = np.array([one['bbox_label'] for one in objects], dtype=int)
+    boxes = np.array([one['bbox'] for one in objects], dtype=float).reshape(-1, 4)
+    masks = None
+    if objects and 'masks' in sample.pred_instances and all('mask' in one for one in objects):
+        masks = np.stack([_decode(one['mask'], *image.shape[:2]) for one in objects])
+    names = [prediction.classes[label] for label in labels]
+    truth = draw_objects(image, boxes, masks, names, prediction.colours[labels][:, ::-1])
+    match = match_objects(sample, info)
+    return Example(
+        prediction.frame.file,
+        score,
+        f'{len(match.ious)} of {len(objects)} objects found, {match.false} false',
+        [('truth', to_jpeg(truth)), ('prediction', to_jpeg(prediction.draw()))],
+        _legend(prediction, np.concatenate((labels, sample.pred_instances.labels.numpy()))),
+    )
+
+
+def _legend(prediction: Prediction, labels: np.ndarray) -> list[tuple[str, str]]:
+    """Names and colours of the classes among labels."""
+    known = np.unique(labels[labels < len(prediction.classes)]).tolist()
+    return [
+        (prediction.classes[k], 'rgb({:.0f} {:.0f} {:.0f})'.format(*prediction.colours[k]))
+        for k in known
+    ]
+
+
+def _decode(mask: Any, height: int, width: int) -> np.ndarray:
+    """A mask (H, W) bool of COCO's polygons or run lengths."""
+    if isinstance(mask, list):
+        mask = rle.merge(rle.frPyObjects(mask, height, width))
+    elif isinstance(mask['counts'], list):
+        mask = rle.frPyObjects(mask, height, width)
+    return rle.decode(mask).astype(bool)
+
+
+def _draw_label_maps(score: float, prediction: Prediction, info: dict) -> Example:
+    sample, image = prediction.sample, prediction.image
+    labels = sample.gt_sem_seg.data[0].cpu().numpy()
+    truth = draw_label_map(image, labels, prediction.classes, prediction.colours[:, ::-1])
+    known = labels != 255
+    right = (prediction.label_map == labels)[known].mean() if known.any() else 1.0
+    pictures = dict(truth=truth, prediction=prediction.draw(), image=enlarge(image)[0])
+    return Example(
+        prediction.frame.file,
+        score,
+        f'{right:.1%} of the pixels right',
+        [(name, to_jpeg(picture)) for name, picture in pictures.items()],
+        _legend(prediction, np.concatenate((labels, prediction.label_map)).ravel()),
+    )
+
+
+def _draw_class(score: float, prediction: Prediction, info: dict) -> Example:
+    labels = prediction.sample.gt_label.tolist()
+    names = [prediction.classes[label].split(',')[0] for label in labels]
+    shares = prediction.sample.pred_score
+    bars = [
+        Bar(prediction.classes[k].split(',')[0], float(shares[k]), k in labels)
+        for k in shares.argsort(descending=True)[:TOP].tolist()
+    ]
+    picture = to_jpeg(enlarge(prediction.image)[0])
+    return Example(
+        name=prediction.frame.file,
+        score=score,
+        remark=f'true: {", ".join(names)}',
+        pictures=[('image', picture)],
+        bars=bars,
+    )
+
+
+def to_jpeg(picture: np.ndarray) -> str:
+    """A picture, (H, W, 3) BGR uint8, as a ``data:`` address; a large one is shrunk."""
+    scale = JPEG_LENGTH / max(picture.shape[:2])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    content = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    return f'data:image/jpeg;base64,{base64.b64encode(content).decode()}'

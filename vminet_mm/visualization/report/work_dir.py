@@ -1,0 +1,215 @@
+"""What a work dir tells of its run."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ...analysis.run_results import Run, find_runs
+from ...engine import ConfigError
+
+SCALARS = 'vis_data/scalars.json'
+# of the tables that the evaluators of mmdet and mmseg log
+NAME_COLUMNS = ('category', 'Class')
+TABLE_TITLES = {'bbox': 'boxes', 'segm': 'masks'}
+TIMES = ('time', 'data_time')  # beside the metrics of a validation
+# the first that a run has says which of its validations is the best
+MAIN_METRICS = ('accuracy/top1', 'coco/bbox_mAP', 'coco/segm_mAP', 'mIoU', 'mAcc', 'aAcc')
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Values by class.
+
+    Attributes:
+        title: What is measured, where a run measures several things; else empty.
+        columns: The names of the values.
+        rows: For each class its name and its values in per cent; None is no value.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[float | None]]]
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """A work dir as MMEngine writes it.
+
+    Attributes:
+        folder: The folder.
+        config_file: What the latest start has dumped of its config.
+        cfg: The same, read.
+        starts: How often the run was started.
+        began: When it was started first; None where no log says so.
+        seconds: How long it ran, all starts together.
+        training: What each logged iteration says, in the order of its ``step``, the iteration.
+        run: The validations; None where there is none yet.
+        environment: What the latest start logged of machine and software, by name.
+        tables: Values by class of the last validation that logged them.
+    """
+
+    folder: Path
+    config_file: Path
+    cfg: Config
+    starts: int
+    began: datetime | None
+    seconds: float
+    training: list[dict]
+    run: Run | None
+    environment: dict[str, str]
+    tables: list[ClassTable]
+
+    def checkpoint(self) -> Path:
+        """The checkpoint of the best validation; where it is gone or there is none, the newest.
+
+        Raises:
+            ConfigError: If there is no checkpoint at all.
+        """
+        best = self.run and self.run.best(metric_names(self.run)[0])
+        if best and best.checkpoint:
+            return best.checkpoint
+        found = sorted(self.folder.glob('*.pth'), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise ConfigError(f'there is no checkpoint in {self.folder}')
+        return found[-1]
+
+
+def metric_names(run: Run | None, others: Iterable[str] = ()) -> list[str]:
+    """The names of a run's metrics and of others, the main ones first; not those of one class."""
+    logged = [name for score in (run.scores if run else ()) for name in score.metrics]
+    names = [name for name in dict.fromkeys([*logged, *others]) if name not in TIMES]
+    names = [n for n in names if not (n.startswith('coco/') and n.endswith('_precision'))]
+    return [*(n for n in MAIN_METRICS if n in names), *(n for n in names if n not in MAIN_METRICS)]
+
+
+def read_work_dir(folder: str | Path) -> WorkDir:
+    """Read a work dir.
+
+    Of starts with different models those count that have the model of the latest one.
+
+    Raises:
+        ConfigError: If it is no work dir, or nothing was logged in it yet.
+    """
+    folder = Path(folder)
+    scalars = _find_starts(folder)
+    config_file = scalars[-1].with_name('config.py')
+    if not config_file.is_file():
+        raise ConfigError(
+            f'{config_file} is missing: the config that the run was started with; '
+            'without it nothing tells what the logs are of'
+        )
+    cfg = _read_config(config_file)
+    if not cfg.get('train_cfg') or not cfg.get('model'):
+        raise ConfigError(f'{config_file} does not train a model: there is nothing to report')
+    own = [path for path in scalars if _has_model(path.with_name('config.py'), cfg)]
+    logs = [_log_of(path) for path in own]
+    spans = [span for span in map(_span, logs) if span]
+    return WorkDir(
+        folder=folder,
+        config_file=config_file,
+        cfg=cfg,
+        starts=len(own),
+        began=spans[0][0] if spans else None,
+        seconds=sum((end - begin).total_seconds() for begin, end in spans),
+        training=_join([list(_training_lines(path)) for path in own]),
+        run=next((run for run in find_runs(folder) if run.folder == folder), None),
+        environment=read_environment(logs[-1]),
+        tables=read_class_tables('\n'.join(logs)),
+    )
+
+
+def _find_starts(folder: Path) -> list[Path]:
+    """The scalars of each start, in the order of time."""
+    if not folder.is_dir():
+        raise ConfigError(f'there is no folder {folder}')
+    scalars = sorted(folder.glob(f'*/{SCALARS}'))
+    if scalars:
+        return scalars
+    if any(folder.glob('*/vis_data/config.py')):
+        raise ConfigError(
+            f'{folder} has no logs yet: no TIME/{SCALARS}; '
+            'the first line comes after default_hooks.logger.interval iterations'
+        )
+    below = sorted({path.parents[2] for path in folder.rglob(SCALARS)})
+    hint = f'; did you mean {", ".join(map(str, below[:3]))}?' if below else ''
+    raise ConfigError(
+        f'{folder} is no work dir: tools/train.py writes TIME/{SCALARS} into one{hint}'
+    )
+
+
+def _read_config(path: Path) -> Config:
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    except (OSError, RuntimeError, SyntaxError, ValueError) as error:
+        raise ConfigError(f'{path} cannot be read as a config: {error}') from error
+
+
+def _has_model(config: Path, cfg: Config) -> bool:
+    return config.is_file() and _read_config(config).get('model') == cfg.model
+
+
+def _log_of(scalars: Path) -> str:
+    """The text that a start has logged; empty where it is gone."""
+    logs = sorted(scalars.parents[1].glob('*.log'))
+    return logs[-1].read_text(errors='replace') if logs else ''
+
+
+def _span(log: str) -> tuple[datetime, datetime] | None:
+    """The times of the first and the last line of a log."""
+    times = re.findall(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', log, re.MULTILINE)
+    if not times:
+        return None
+    return tuple(datetime.strptime(times[k], '%Y/%m/%d %H:%M:%S') for k in (0, -1))
+
+
+def _training_lines(scalars: Path) -> Iterator[dict]:
+    """The lines that the training wrote; those of a validation have no rate and no loss."""
+    for text in scalars.read_text().splitlines():
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:  # a killed run leaves half a line
+            continue
+        if 'lr' in line or 'loss' in line:
+            yield line
+
+
+def _join(starts: list[list[dict]]) -> list[dict]:
+    """The lines of a resumed run: from where a later start begins, it counts."""
+    joined: list[dict] = []
+    for lines in starts:
+        if lines:
+            joined = [line for line in joined if line['step'] < lines[0]['step']] + lines
+    return joined
+
+
+def read_environment(log: str) -> dict[str, str]:
+    """What a log of MMEngine says of machine and software at its top; empty if it does not."""
+    block = log.partition('System environment:')[2].split('-' * 60)[0]
+    pairs = re.findall(r'^ {4}(\S[^:\n]*): *(.*)$', block, re.MULTILINE)
+    return {name: value for name, value in pairs if name != 'PyTorch compiling details'}
+
+
+def read_class_tables(log: str) -> list[ClassTable]:
+    """The tables by class that mmdet's and mmseg's evaluators log, of each kind the last one."""
+    tables: dict[str, ClassTable] = {}
+    kind, table = '', None
+    for line in log.splitlines():
+        if evaluating := re.search(r'Evaluating (\w+)\.\.\.', line):
+            kind = evaluating[1]
+        if not line.startswith('|'):
+            table = table if line.startswith('+') else None
+        elif table is None:
+            name, *columns = (cell.strip() for cell in line.strip('|').split('|'))
+            if name in NAME_COLUMNS:
+                scale = 100 if name == 'category' else 1  # COCO's are from 0 to 1
+                table = tables[kind] = ClassTable(TABLE_TITLES.get(kind, kind), columns, [])
+        else:
+            name, *cells = line.strip('|').rsplit('|', len(table.columns))
+            values = [scale * float(cell) for cell in cells]
+            table.rows.append((name.strip(), [v if v == v else None for v in values]))
+    return list(tables.values())
