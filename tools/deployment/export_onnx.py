@@ -1,0 +1,59 @@
+"""Export a classifier, a segmentor, or a detector's backbone with neck, as ONNX or torch.export.
+
+A detector's heads (proposals, NMS, masks) are not exported: a Mask R-CNN has no end-to-end file.
+"""
+
+import argparse
+
+from vminet_mm.engine import add_cfg_options, load_config, run_tool
+from vminet_mm.export import export, require_small
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='FILE', help='what to write; by default CHECKPOINT.onnx')
+    parser.add_argument(
+        '--format', choices=['onnx', 'pt2'], default='onnx', help='ONNX, or torch.export'
+    )
+    parser.add_argument('--opset', type=int, default=20, help="version of ONNX's operators")
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='size to trace and verify with; any other can be fed to the file',
+    )
+    parser.add_argument(
+        '--outputs',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='logits, probabilities (classifier); logits, classes (segmentor); stride4, stride8, '
+        '... (detector); by default all',
+    )
+    parser.add_argument(
+        '--verify', action='store_true', help='compare with torch at three sizes, to 1e-4'
+    )
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    done = export(
+        load_config(args.config, args.cfg_options),
+        args.checkpoint,
+        args.out,
+        args.format,
+        args.opset,
+        args.shape,
+        args.outputs,
+        args.verify,
+    )
+    print(done)
+    require_small(done.differences)
+
+
+if __name__ == '__main__':
+    run_tool(main, parse_args())

@@ -1,0 +1,135 @@
+"""Run an exported ONNX file on an image, with numpy, Pillow and onnxruntime alone.
+
+It prints the classes of the image or of its pixels, or what the maps of a detector are like.
+"""
+
+import argparse
+import json
+import math
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('model', help='file of tools/deployment/export_onnx.py')
+    parser.add_argument('image', help='image file')
+    parser.add_argument(
+        '--out', help='write a picture of the classes (segmentor), or the outputs as NAME.npz'
+    )
+    parser.add_argument('--keep-size', action='store_true', help='do not resize the image')
+    parser.add_argument('--top', type=int, default=5, help='how many classes to print')
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    session = onnxruntime.InferenceSession(
+        args.model, providers=onnxruntime.get_available_providers()
+    )
+    about = read_metadata(session)
+    picture = ImageOps.exif_transpose(Image.open(args.image)).convert('RGB')
+    if not args.keep_size:
+        picture = resize(picture, about['resize'])
+    names = [output.name for output in session.get_outputs()]
+    outputs = session.run(names, {'image': normalise(picture, about)})
+    outputs = dict(zip(names, outputs, strict=True))
+    if about['task'] == 'classification':
+        print_classes(outputs, about['classes'], args.top)
+    elif about['task'] == 'segmentation':
+        print_shares(label_map(outputs, picture), about['classes'], args.top)
+    else:
+        print_maps(outputs)
+    if args.out and args.out.endswith('.npz'):
+        np.savez(args.out, **outputs)
+    elif args.out and about['task'] == 'segmentation':
+        paint(picture, label_map(outputs, picture), about['palette']).save(args.out)
+    elif args.out:
+        raise SystemExit(f'error: --out {args.out}: a file that ends with .npz takes the outputs')
+
+
+def read_metadata(session: onnxruntime.InferenceSession) -> dict:
+    """What the file says of itself: the classes, how images are resized and normalised, ..."""
+    texts = session.get_modelmeta().custom_metadata_map
+    if 'task' not in texts:
+        raise SystemExit('error: the file was not made by tools/deployment/export_onnx.py')
+    plain = ('task', 'color_order', 'backbone', 'arch', 'config', 'checkpoint', 'version')
+    return {key: text if key in plain else json.loads(text) for key, text in texts.items()}
+
+
+def resize(picture: Image.Image, steps: list[dict]) -> Image.Image:
+    """Resize and crop as the test pipeline of the config does.
+
+    Pillow averages pixels when it shrinks, where OpenCV, with which mmdet and mmseg resize, skips
+    some: the results differ a little.
+    """
+    for step in steps:
+        width, height = picture.size
+        if 'crop' in step:
+            crop_height, crop_width = min(step['crop'][0], height), min(step['crop'][1], width)
+            left, top = round((width - crop_width) / 2), round((height - crop_height) / 2)
+            picture = picture.crop((left, top, left + crop_width, top + crop_height))
+            continue
+        short, shorter = step.get('short_edge'), min(width, height)
+        if 'long_edge' in step:
+            scale = min(short / shorter, step['long_edge'] / max(width, height))
+            size = int(width * scale + 0.5), int(height * scale + 0.5)
+        elif short:
+            size = width * short // shorter, height * short // shorter
+        else:
+            size = step['width'], step['height']
+        picture = picture.resize(size, getattr(Image.Resampling, step['interpolation'].upper()))
+    return picture
+
+
+def normalise(picture: Image.Image, about: dict) -> np.ndarray:
+    """The image as the network takes it, (1, 3, H, W) float32, padded to whole strides."""
+    pixels = np.asarray(picture, np.float32)
+    if about['color_order'] == 'bgr':
+        pixels = pixels[..., ::-1]
+    pixels = (pixels - np.float32(about['mean'])) / np.float32(about['std'])
+    divisor = about['pad_size_divisor']
+    rows, columns = (math.ceil(edge / divisor) * divisor - edge for edge in pixels.shape[:2])
+    pixels = np.pad(pixels, ((0, rows), (0, columns), (0, 0)))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+
+
+def label_map(outputs: dict[str, np.ndarray], picture: Image.Image) -> np.ndarray:
+    """The class of each pixel, (H, W)."""
+    labels = outputs['classes'] if 'classes' in outputs else outputs['logits'].argmax(1)
+    return labels[0, : picture.height, : picture.width]
+
+
+def print_classes(outputs: dict[str, np.ndarray], classes: list[str], top: int) -> None:
+    """The most probable classes of the image."""
+    scores = outputs.get('probabilities')
+    if scores is None:
+        scores = np.exp(outputs['logits'] - outputs['logits'].max())
+        scores /= scores.sum()
+    for label in scores[0].argsort()[::-1][:top]:
+        print(f'{scores[0, label]:7.2%}  {classes[label]}')
+
+
+def print_shares(labels: np.ndarray, classes: list[str], top: int) -> None:
+    """The classes that take most of the image."""
+    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    for label in shares.argsort()[::-1][:top]:
+        print(f'{shares[label]:7.2%}  {classes[label]}')
+
+
+def print_maps(outputs: dict[str, np.ndarray]) -> None:
+    """Shape and values of each map."""
+    for name, values in outputs.items():
+        shape = ' x '.join(map(str, values.shape))
+        print(f'{name:10} {shape:20} mean {values.mean():8.4f}  std {values.std():8.4f}')
+
+
+def paint(picture: Image.Image, labels: np.ndarray, palette: list[list[int]]) -> Image.Image:
+    """The picture, tinted with the colours of its classes."""
+    colours = Image.fromarray(np.uint8(palette)[labels])
+    return Image.blend(picture, colours, 0.5)
+
+
+if __name__ == '__main__':
+    main(parse_args())

@@ -1,0 +1,117 @@
+"""What tools/deployment/export_onnx.py does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..analysis.complexity import DEFAULT_SHAPES
+from ..engine.config import ConfigError
+from ..inference import load_model
+from .metadata import make_metadata
+from .outputs import exportable, make_outputs
+from .program import LEAST_TRACED, OPSETS, require, save_onnx, save_pt2, trace
+from .verify import TOLERANCE, Difference, onnx_runner, pt2_runner, sizes_to_verify, verify
+
+SUFFIXES = {'onnx': '.onnx', 'pt2': '.pt2'}
+RUNNERS = {'onnx': onnx_runner, 'pt2': pt2_runner}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was exported.
+
+    Attributes:
+        path: The file.
+        outputs: The names of its outputs.
+        metadata: What it says of itself.
+        differences: From torch, empty unless asked for.
+    """
+
+    path: Path
+    outputs: tuple[str, ...]
+    metadata: dict[str, str]
+    differences: list[Difference]
+
+    def __str__(self) -> str:
+        megabytes = self.path.stat().st_size / 1e6
+        rows = [
+            f'{" x ".join(map(str, row.images)):20} {row.output:14} {row.largest:12.4g} '
+            f'{row.difference:12.3g} {row.relative:10.2g}'
+            for row in self.differences
+        ]
+        head = f'{"images":20} {"output":14} {"largest":>12} {"difference":>12} {"relative":>10}'
+        return '\n'.join(
+            [
+                f'{self.path}: {self.metadata["task"]}, outputs {", ".join(self.outputs)}, '
+                f'{megabytes:.1f} MB',
+                *([head] if rows else []),
+                *rows,
+            ]
+        )
+
+
+def export(
+    config: Config,
+    checkpoint: str | PathLike,
+    out: str | PathLike | None = None,
+    kind: str = 'onnx',
+    opset: int = 20,
+    size: tuple[int, int] | None = None,
+    names: Sequence[str] = (),
+    check: bool = False,
+) -> Export:
+    """Write a trained model, folded, as a file whose batch, height and width are open.
+
+    Args:
+        config: A config of mmdet, mmseg or mmpretrain.
+        checkpoint: Its weights, which must fit to the last tensor.
+        out: The file, by default beside the checkpoint.
+        kind: ``'onnx'`` or ``'pt2'``, a program of torch.export.
+        opset: The version of ONNX's operators.
+        size: Height and width to trace and verify with, by default those that papers use.
+        names: Which outputs, by default all; see :mod:`.outputs`.
+        check: Compare the file with the model in torch, unfolded, at three sizes.
+
+    Raises:
+        ConfigError: If the model or a switch does not allow it, or a package is missing.
+        CheckpointError: If the checkpoint cannot be read safely.
+    """
+    path = Path(out or Path(checkpoint).with_suffix(SUFFIXES[kind]))
+    if path.suffix != SUFFIXES[kind]:
+        raise ConfigError(f'--out {path}: a file of this format ends with {SUFFIXES[kind]}')
+    if kind == 'onnx':
+        require('onnx', 'onnxscript', *(['onnxruntime'] if check else []))
+        if opset not in OPSETS:
+            raise ConfigError(f'--opset must be in {OPSETS[0]}..{OPSETS[-1]}, not {opset}')
+    predictor = load_model(config, checkpoint, device='cpu')
+    size = tuple(size or DEFAULT_SHAPES[predictor.cfg.default_scope])
+    if min(size) < LEAST_TRACED:
+        raise ConfigError(f'--shape takes numbers from {LEAST_TRACED}, not {size}')
+    outputs = make_outputs(predictor.task, predictor.model, names)
+    metadata = make_metadata(predictor, outputs, checkpoint)
+    program = trace(exportable(outputs), size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == 'onnx':
+        save_onnx(program, outputs.names, path, metadata, opset)
+    else:
+        save_pt2(program, path, metadata)
+    differences = verify(RUNNERS[kind](path), outputs, sizes_to_verify(size)) if check else []
+    return Export(path, outputs.names, metadata, differences)
+
+
+def require_small(differences: Sequence[Difference]) -> None:
+    """Raise if a difference is more than rounding.
+
+    Raises:
+        ConfigError: Naming the largest.
+    """
+    wrong = [row for row in differences if not row.is_small]
+    if wrong:
+        worst = max(wrong, key=lambda row: row.relative)
+        raise ConfigError(
+            f'{worst.output} differs by {worst.relative:.2g} of its largest value from what torch '
+            f'computes for images {worst.images}; at most {TOLERANCE:.0e} is rounding'
+        )

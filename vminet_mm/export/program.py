@@ -1,0 +1,99 @@
+"""Tracing a model with open sizes, and writing it as ONNX or as a program of torch.export."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch._dynamo.exc import UserError
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config as symbolic_config
+
+from ..engine.config import ConfigError
+from .outputs import Outputs
+
+OPSETS = range(18, 24)  # the oldest that torch writes, the newest that onnxruntime reads
+# pixels; torch.export takes sizes for open only where no map of stride 32 has a single cell
+LEAST_SIZE = 33
+LEAST_TRACED = 64  # so that what it is verified with is large enough, too
+
+
+def require(*packages: str) -> None:
+    """Raise unless packages are installed.
+
+    Raises:
+        ConfigError: With what to install.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise ConfigError(f'{missing[0]} is not installed: pip install {" ".join(missing)}')
+
+
+def trace(outputs: Outputs, size: tuple[int, int]) -> ExportedProgram:
+    """Trace a model whose batch, height and width stay open.
+
+    Args:
+        outputs: Made of operators that allow it, see :func:`vminet_mm.export.exportable`.
+        size: Height and width of the image it is traced with.
+
+    Raises:
+        ConfigError: If the model has operators whose sizes cannot stay open.
+    """
+    least = dict(min=LEAST_SIZE)
+    sizes = {0: Dim('batch'), 2: Dim('height', **least), 3: Dim('width', **least)}
+    image = torch.randn(2, 3, *size)
+    try:
+        # a batch of one, and conditions on sizes that need not be known when tracing
+        with torch.no_grad(), symbolic_config.patch(backed_size_oblivious=True):
+            return torch.export.export(
+                outputs,
+                (image,),
+                dynamic_shapes=dict(image=sizes),
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+    except (UserError, RuntimeError, TypeError) as error:
+        kind = type(outputs.model).__name__
+        reason = ' '.join(str(error).split())[:500]
+        raise ConfigError(f'this {kind} cannot be exported with open sizes: {reason}') from error
+
+
+def save_onnx(
+    program: ExportedProgram,
+    names: tuple[str, ...],
+    path: Path,
+    metadata: dict[str, str],
+    opset: int = 20,
+) -> None:
+    """Write one ONNX file, weights and metadata inside.
+
+    Args:
+        program: From :func:`trace`.
+        names: The names of its outputs.
+        path: The file.
+        metadata: For ``metadata_props``.
+        opset: The version of the operators, in :data:`OPSETS`.
+    """
+    onnx_program = torch.onnx.export(
+        program,
+        dynamo=True,
+        opset_version=opset,
+        input_names=['image'],
+        output_names=names,
+        dynamic_shapes=dict(image={0: 'batch', 2: 'height', 3: 'width'}),  # the names of the sizes
+        verbose=False,
+    )
+    for node in onnx_program.model.graph.all_nodes():
+        node.metadata_props.clear()  # where in which source file each is from
+    onnx_program.model.metadata_props.update(metadata)
+    onnx_program.save(path, external_data=False)
+
+
+def save_pt2(program: ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
+    """Write a program for :func:`torch.export.load`, with the metadata as ``metadata.json``.
+
+    Args:
+        program: From :func:`trace`.
+        path: The file.
+        metadata: Texts by name.
+    """
+    torch.export.save(program, path, extra_files={'metadata.json': json.dumps(metadata)})
