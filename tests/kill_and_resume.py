@@ -66,8 +66,8 @@ def kill_and_truncate(run: Run, seconds: float) -> bool:
 
 def fill_disk(run: Run, seconds: float) -> bool:
     """No room for more than half of a checkpoint."""
-    put, before = LocalBackend.put, run.times_said(FULL)
-    run.start(lambda: spoil(LocalBackend, 'put', random.randint(1, 3), limit, put))
+    before = run.times_said(FULL)
+    run.start(lambda: spoil(LocalBackend, 'put', random.randint(1, 3), put_half))
     run.wait()
     run.kill()
     if not any(run.codes.values()):
@@ -126,8 +126,14 @@ def half(backend: LocalBackend, content: bytes, path: str) -> None:
     Path(path).write_bytes(content[: len(content) // 2])
 
 
-def limit(backend: LocalBackend, content: bytes, path: str) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, resource.RLIM_INFINITY))
+def put_half(backend: LocalBackend, content: bytes, path: str) -> None:
+    """Write until the operating system refuses."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, before[1]))
+    try:
+        Path(path).write_bytes(content)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def try_case(case: str, interrupts: int, data: Path, work_dir: Path) -> list[str]:
@@ -135,8 +141,11 @@ def try_case(case: str, interrupts: int, data: Path, work_dir: Path) -> list[str
     reference = Run(case, data, work_dir / 'reference')
     seconds = reference.finish()
     expected = final_state(reference.work_dir)
+    reference.finish()  # once more: there is nothing to do
+    found = differences(final_state(reference.work_dir), expected)
+    if found or reference.times_said('Validating first'):
+        raise SystemExit(f'{case}: a finished run that is resumed changes {found}')
     survived = dict.fromkeys(WAYS, 0)
-    found: list[str] = []
     run, misses = None, 0
     while sum(survived.values()) < interrupts and not found:
         run = run or Run(case, data, Path(tempfile.mkdtemp(dir=work_dir)) / 'run')

@@ -14,10 +14,17 @@ from vminet_mm.export import Export
 from vminet_mm.models import VMISABlock
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-DEPTHS = dict(classifier=(1, 1, 1, 1), segmentor=(1, 0, 0, 1), fpn=(1, 0, 0, 1), sfp=(0, 0, 0, 1))
+# one block has more tokens than channels, the other fewer
+TINY = dict(base_channels=4, expansion=2, depths=(1, 0, 0, 1))
 CLASSES = ('circle', 'cross', 'ring', 'square', 'triangle')
 CHANNELS = [4, 8, 16, 32]
-SFP = dict(type='SimpleFeaturePyramid', in_channels=32, out_channels=64, num_outs=4)
+SFP = dict(
+    type='SimpleFeaturePyramid',
+    in_channels=32,
+    out_channels=64,
+    scale_factors=(4, 1),
+    num_outs=3,
+)
 CLASSIFIER = ('cls/vminet-ti_mini.py', {'head.in_channels': 32})
 SEGMENTOR = (
     'upernet/upernet_vminet-ti_mini.py',
@@ -49,8 +56,7 @@ class Exported:
 def tiny_config(name: str, **options: object) -> Config:
     """A mini config with a tiny arch, and options of the backbone."""
     path, changes = MODELS[name]
-    arch = dict(_delete_=True, base_channels=4, expansion=2, depths=DEPTHS[name])
-    changes = changes | {'backbone.arch': arch}
+    changes = changes | {'backbone.arch': dict(_delete_=True, **TINY)}
     changes |= {f'backbone.{key}': value for key, value in options.items()}
     return load_config(CONFIGS / path, {f'model.{key}': v for key, v in changes.items()})
 

@@ -81,7 +81,7 @@ def test_names(exports: dict[str, Exported]) -> None:
         classifier=('logits', 'probabilities'),
         segmentor=('logits', 'classes'),
         fpn=('stride4', 'stride8', 'stride16', 'stride32'),
-        sfp=('stride4', 'stride8', 'stride16', 'stride32'),
+        sfp=('stride8', 'stride32', 'stride64'),
     )
 
 

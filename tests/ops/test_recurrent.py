@@ -75,11 +75,14 @@ def test_output_and_gradients(
     check(scan, inputs(*case, device), recurrent_mask)
 
 
+@pytest.mark.parametrize('size', [(4, 7), (1, 13)], ids=str)
 @pytest.mark.parametrize('layout', LAYOUTS)
 @recurrent_masks
 @scans
-def test_layouts(scan: Callable, recurrent_mask: str, layout: str, device: torch.device) -> None:
-    x = inputs((4, 7), (4, 7), 6, 2, 'tril', device, layout=layout)
+def test_layouts(
+    scan: Callable, recurrent_mask: str, layout: str, size: tuple[int, int], device: torch.device
+) -> None:
+    x = inputs(size, size, 6, 2, 'tril', device, layout=layout)
     is_last = 'channels_last' in layout
     memory_format = torch.channels_last if is_last else torch.contiguous_format
     out = check(scan, x, recurrent_mask)['out']
@@ -155,11 +158,13 @@ def test_gradcheck(scan: Callable, recurrent_mask: str, device: torch.device) ->
     assert torch.autograd.gradcheck(attend, [x[name].requires_grad_() for name in LEARNT])
 
 
-@recurrent_masks
 @scans
-def test_compile_in_one_graph(scan: Callable, recurrent_mask: str, device: torch.device) -> None:
-    for native in [(4, 6), (3, 2)]:
-        x = inputs((4, 6), native, 5, 2, 'tril', device)
+def test_compile_in_one_graph(scan: Callable, device: torch.device) -> None:
+    for native, layout, recurrent_mask in [
+        ((4, 6), 'halves', 'readout'),
+        ((3, 2), 'channels_last halves', 'inside'),
+    ]:
+        x = inputs((4, 6), native, 5, 2, 'tril', device, layout=layout)
         compiled = torch.compile(scan, fullgraph=True, backend='aot_eager')
         check(compiled, x, recurrent_mask, tolerance=1e-4)
         with torch.no_grad():

@@ -15,6 +15,7 @@ from .config import ConfigError
 from .stopping import RunStoppedError, StopSignals
 
 INTERRUPTED = 'interrupted.pth'  # where a run that was told to stop leaves its state
+VALIDATED = 'last_validation'  # in the message hub: the epoch or iteration of it
 _PARTIAL = '.partial'
 
 
@@ -69,8 +70,8 @@ class SafeCheckpointHook(CheckpointHook):
     - After SIGTERM or SIGINT the current iteration is finished, its state saved and
       :class:`.RunStoppedError` raised, in all processes at the same iteration. A validation is
       broken off if there is one process and the state is saved already; otherwise it is finished.
-    - A validation which the run that is resumed did not come to, or may not have finished, is run
-      before the training goes on.
+    - A validation which the run that is resumed did not finish is run before the training goes on.
+      So that this is known, the latest checkpoint is saved again when it was validated.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -78,7 +79,7 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         self.outdated: list[str] = []
         self.file_backend = _RemoveLater(self.file_backend, self.outdated)
-        self.saved_iter = self.newest = None
+        self.saved_iter = self.saved_validation = self.newest = None
         self.before_train_epoch(runner)  # a validation may come first
         if runner.resume_point:
             self.saved_iter, self.newest = runner.iter, runner.resume_point.path
@@ -90,7 +91,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.signals = StopSignals()
         self.signals.listen()
         if _validation_is_due(runner):
-            runner.logger.info('Validating first: the run that is resumed may not have done it')
+            runner.logger.info('Validating first: the run that is resumed did not finish it')
             runner.val_loop.run()
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -111,8 +112,14 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         """Save the best so far, and stop if any process was asked to."""
-        runner.message_hub.update_info('last_validation', _progress(runner))
+        place = _progress(runner)
+        runner.message_hub.update_info(VALIDATED, place)
         super().after_val_epoch(runner, metrics)
+        if self.saved_iter == runner.iter and self.saved_validation != place:
+            newest = Path(self.newest)
+            if newest.parent == Path(self.out_dir):
+                # once more, now that the validation is a part of the state
+                self._write(runner, newest.name, dict(epoch=runner.epoch, iter=runner.iter))
         self._stop_if(self.signals.agreed(), runner, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
@@ -171,6 +178,7 @@ class SafeCheckpointHook(CheckpointHook):
             **self.args,
         )
         self.saved_iter, self.newest = meta['iter'], os.path.join(self.out_dir, name)
+        self.saved_validation = runner.message_hub.get_info(VALIDATED)
         if is_main_process():
             with replacing(Path(runner.work_dir) / 'last_checkpoint') as file:
                 file.write_text(self.newest)
@@ -213,7 +221,7 @@ def _validation_is_due(runner: Runner) -> bool:
     loop._decide_current_val_interval()
     end = loop.max_iters if isinstance(loop, IterBasedTrainLoop) else loop.max_epochs
     is_place = done % loop.val_interval == 0 or done == end
-    return is_place and runner.message_hub.get_info('last_validation') != done
+    return is_place and runner.message_hub.get_info(VALIDATED) != done
 
 
 def _gradients_are_used(runner: Runner) -> bool:

@@ -1,0 +1,99 @@
+"""Draw what VMI-SA looks at: python tools/visualization/context.py CONFIG [CHECKPOINT] --images ...
+
+Up to four PNG files: the token weights of the blocks, how much the context counts in each block and
+at each token, and the effective receptive field.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch.nn.functional as F
+
+from vminet_mm.engine import ConfigError, add_cfg_options, load_config, run_tool
+from vminet_mm.visualization.context_maps import (
+    area_of,
+    find_backbone,
+    find_blocks,
+    measure_context,
+    receptive_field,
+    token_fields,
+)
+from vminet_mm.visualization.context_plots import (
+    AREAS,
+    save_fields,
+    save_receptive_field,
+    save_share_maps,
+    save_shares,
+)
+from vminet_mm.visualization.loading import Sample, add_device, load_model
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; without it random weights')
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        default=[],
+        metavar='IMAGE',
+        help='image files; without them only the token weights are drawn',
+    )
+    parser.add_argument(
+        '--blocks',
+        nargs='+',
+        metavar='STAGE.BLOCK',
+        help='counted from 1, such as 3.18; by default all, for maps the last one of each stage',
+    )
+    parser.add_argument(
+        '--channels', nargs='+', type=int, default=[], help='hidden channels drawn beside the mean'
+    )
+    parser.add_argument('--out-dir', metavar='DIR', help='by default work_dirs/<config>/context')
+    add_device(parser)
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    out = Path(args.out_dir or Path(cfg.work_dir) / 'context')
+    loaded = load_model(cfg, args.checkpoint, args.device)
+    try:
+        backbone = find_backbone(loaded.model)
+        blocks = find_blocks(backbone, args.blocks)
+        fields = {name: token_fields(block, args.channels) for name, block in blocks.items()}
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    print(f'token weights: {save_fields(out / "fields.png", fields)}')
+    if args.images:
+        samples = [loaded.read(image) for image in args.images]
+        last = {name.split('.')[0]: name for name in blocks}  # the last of each stage
+        draw_shares(out, backbone, samples, args.blocks or list(last.values()))
+        draw_receptive_field(out, backbone, samples, loaded.name)
+
+
+def draw_shares(out: Path, backbone, samples: list[Sample], blocks: list[str]) -> None:
+    measured = [measure_context(backbone, sample.inputs) for sample in samples]
+    for name in measured[0]:
+        shares = [float(found[name].shares[0]) for found in measured]
+        print(f'block {name:>5}: context share {sum(shares) / len(shares):.3f}')
+    print(f'context share of the blocks: {save_shares(out / "share.png", measured)}')
+    maps = save_share_maps(out / 'share_maps.png', samples, measured, blocks)
+    print(f'context share of the tokens: {maps}')
+
+
+def draw_receptive_field(out: Path, backbone, samples: list[Sample], name: str) -> None:
+    size = samples[0].inputs.shape[2:]
+    inputs = [
+        F.interpolate(sample.inputs, size=size, mode='bilinear', antialias=True)
+        for sample in samples  # the gradients of all can be added up in one size only
+    ]
+    field = receptive_field(backbone, inputs)
+    for share in AREAS:
+        print(f'{share:.0%} of the receptive field in {area_of(field, share):.1%} of the pixels')
+    title = f'{name}\neffective receptive field, {len(samples)} image(s) of {size[0]} x {size[1]}'
+    print(f'receptive field: {save_receptive_field(out / "receptive_field.png", field, title)}')
+
+
+if __name__ == '__main__':
+    run_tool(main, parse_args())

@@ -1,0 +1,241 @@
+"""Which places of an image speak for a class: Grad-CAM and its relatives, for all three tasks.
+
+The grad-cam package makes the maps; :mod:`.cam_scores` says what is explained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from ..models import VMINet
+from .cam_scores import SCORES, Settings, find_class
+from .loading import LoadedModel, Sample
+
+try:
+    import pytorch_grad_cam as grad_cam
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"{__name__} needs the package grad-cam: pip install 'vminet-mm[vis]'"
+    ) from error
+
+CELL_INCHES = 1.9
+DPI = 150
+OPACITY = 0.5  # of the map over the image
+
+
+class EigenCAM(grad_cam.EigenCAM):
+    """The first principal component of the activations.
+
+    The package's own makes a matrix of (H W) x (H W) numbers, 16 GB for a map of 200 x 320, and
+    leaves the sign to chance. Here the larger excursion is positive, as Chung and Ying
+    ("Seg-Eigen-CAM", 2025, eq. 13) do.
+    """
+
+    def get_cam_image(self, input_tensor, target_layer, targets, activations, *_) -> np.ndarray:
+        tokens = activations.reshape(*activations.shape[:2], -1).transpose(0, 2, 1)
+        tokens = tokens - tokens.mean(axis=1, keepdims=True)
+        directions = np.linalg.eigh(tokens.transpose(0, 2, 1) @ tokens)[1]
+        projection = (tokens @ directions[..., -1:])[..., 0]
+        is_negative = -projection.min(axis=1) > projection.max(axis=1)
+        projection[is_negative] *= -1
+        return projection.reshape(-1, *activations.shape[2:])
+
+
+METHODS = {
+    'gradcam': grad_cam.GradCAM,
+    'gradcam++': grad_cam.GradCAMPlusPlus,
+    'xgradcam': grad_cam.XGradCAM,
+    'hirescam': grad_cam.HiResCAM,
+    'layercam': grad_cam.LayerCAM,
+    'eigencam': EigenCAM,
+}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The maps of an image and a model.
+
+    Attributes:
+        category: The name of the class, or its number where names are not known.
+        evidence: How much the model sees of the class: of a classifier its probability, of a
+            segmentor the share of pixels (with all places: its mean probability), of a detector
+            the highest score; from 0 to 1.
+        maps: One for each layer, (H, W) as the sample's picture, from 0 to 1. Zeros where the
+            method needs a score of the class and the model sees nothing of it.
+    """
+
+    category: str
+    evidence: float
+    maps: dict[str, np.ndarray]
+
+
+def choose_layers(
+    models: Sequence[nn.Module], names: Sequence[str] | None = None
+) -> list[dict[str, nn.Module]]:
+    """For each model its modules of some names; by default the last block of each stage.
+
+    Of names that are given, a model shows those it has.
+
+    Raises:
+        ValueError: If no model has a name (the message lists those near it), or a model has none
+            of them, or none are given and a model has no VMINet.
+    """
+    known = [dict(model.named_modules()) for model in models]
+    for name in names or ():
+        if not any(name in modules for modules in known):
+            near = get_close_matches(name, set().union(*known), n=5, cutoff=0.5)
+            hint = f'; near it are {", ".join(near)}' if near else ''
+            raise ValueError(f'no model has a layer {name}{hint}')
+    chosen = [
+        {name: modules[name] for name in names or _last_blocks(modules) if name in modules}
+        for modules in known
+    ]
+    if not all(chosen):
+        number = chosen.index({}) + 1
+        raise ValueError(f'model {number} has none of these layers: name some of its own, too')
+    return chosen
+
+
+def _last_blocks(modules: dict[str, nn.Module]) -> list[str]:
+    """The names of the last block of each stage of the VMINet among a model's modules."""
+    names = [
+        f'{name}.stages.{i}.{len(stage) - 1}'.lstrip('.')
+        for name, module in modules.items()
+        if isinstance(module, VMINet)
+        for i, stage in enumerate(module.stages)
+    ]
+    if not names:
+        raise ValueError('a model has no VMINet: name the layers to look at')
+    return names
+
+
+def explain(
+    loaded: LoadedModel, sample: Sample, layers: dict[str, nn.Module], settings: Settings
+) -> Explanation:
+    """Compute the maps of a class at some layers.
+
+    Raises:
+        ValueError: If the class, or another setting, is unknown, or if a layer gives no maps
+            (B, C, H, W) when the model predicts.
+    """
+    if settings.method not in METHODS:
+        raise ValueError(f'unknown method {settings.method!r}; choose one of {", ".join(METHODS)}')
+    score = partial(SCORES[loaded.scope], loaded, sample, settings)
+    with torch.no_grad(), _require_maps(layers):
+        evidence = score(sample.inputs)[1]
+    number = find_class(settings.category, loaded.classes, evidence)
+    maps = {}
+    for name, layer in layers.items():
+        # one pass for each: of several layers the package takes gradients in the order in which
+        # they arrive, whatever the order of the layers
+        cam = METHODS[settings.method](_Scores(loaded.model, score), [layer])
+        height, width = sample.picture.shape[:2]
+        try:
+            if evidence[number] == 0 and cam.uses_gradients:
+                maps[name] = np.zeros((height, width), dtype=np.float32)
+                continue
+            # frozen layers give gradients, too, where the image asks for one
+            inputs = sample.inputs.clone().requires_grad_()
+            maps[name] = cam(inputs, [lambda scores: scores[number]])[0][:height, :width]
+        finally:
+            cam.activations_and_grads.release()
+    category = loaded.classes[number] if loaded.classes else str(number)
+    return Explanation(category, float(evidence[number]), maps)
+
+
+@contextmanager
+def _require_maps(layers: dict[str, nn.Module]) -> Iterator[None]:
+    """Raise unless, while the model runs within, all layers are called and give (B, C, H, W)."""
+    outputs = {}
+    hooks = [
+        layer.register_forward_hook(lambda *call, name=name: outputs.update({name: call[2]}))
+        for name, layer in layers.items()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name in layers:
+        if getattr(outputs.get(name), 'ndim', 0) != 4:
+            fault = 'gives no map (B, C, H, W)' if name in outputs else 'has no part in predicting'
+            raise ValueError(f'layer {name} {fault}: choose another one')
+
+
+class _Scores(nn.Module):
+    """Images (1, 3, H, W) to scores (1, K), as the package asks for."""
+
+    def __init__(self, model: nn.Module, score: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self.model = model
+        self.score = score
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.score(inputs)[0][None]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A model's explanations of some images.
+
+    Attributes:
+        name: The name of the model.
+        samples: The images as the model is given them.
+        explanations: One for each image.
+    """
+
+    name: str
+    samples: Sequence[Sample]
+    explanations: Sequence[Explanation]
+
+
+def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> Path:
+    """Draw a grid into a PNG file: images as rows, below each other the maps of a model's layer.
+
+    Args:
+        path: The file; its folder is made.
+        columns: One for each model, of the same images. What the first one is given is also shown
+            without a map.
+        title: A line above all.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = columns[0].samples
+    number = 1 + sum(len(column.explanations[0].maps) for column in columns)
+    aspect = np.median([s.picture.shape[0] / s.picture.shape[1] for s in samples])
+    height = len(samples) * (CELL_INCHES * float(np.clip(aspect, 0.5, 1.5)) + 0.3) + 0.6
+    # not through pyplot: a figure of its own leaves no global state and needs no display
+    figure = Figure(figsize=(number * CELL_INCHES, height), dpi=DPI, layout='constrained')
+    figure.suptitle(title, fontsize=8)
+    for row, cells in enumerate(figure.subplots(len(samples), number, squeeze=False)):
+        cells = iter(cells)
+        _show(next(cells), samples[row].picture, samples[row].name)
+        for column in columns:
+            found = column.explanations[row]
+            seen = f'{found.evidence:.1%}' if found.evidence else 'nothing found'
+            for layer, heat in found.maps.items():
+                head = f'{column.name}\n{layer}\n' if row == 0 else ''
+                axes = next(cells)
+                picture = column.samples[row].picture
+                grey = picture.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
+                _show(axes, grey, f'{head}{found.category}: {seen}')
+                axes.imshow(heat, cmap='turbo', vmin=0, vmax=1, alpha=OPACITY)
+    figure.savefig(path, format='png')
+    return path
+
+
+def _show(axes: Axes, picture: np.ndarray, title: str) -> None:
+    axes.imshow(picture)
+    axes.set_title(title, fontsize=6, pad=2)
+    axes.set_axis_off()

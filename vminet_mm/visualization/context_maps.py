@@ -1,0 +1,200 @@
+"""What VMI-SA looks at: its token weights, how much its context counts, and where an output looks.
+
+Shapes: B images, D hidden channels, H x W tokens of an input, (H0, W0) a block's native grid.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..models import VMINet, VMISABlock
+from ..ops import context
+from ..ops.recurrent_reference import fit_fields
+
+
+@dataclass(frozen=True)
+class Magnitudes:
+    """How large the two parts of a block's output Y are, mean over the hidden channels.
+
+    Attributes:
+        context: Mean of ``|s0 c|``, in the recurrent form of ``|M h|``, (B, H, W).
+        token: Mean of ``|beta E|``, (B, H, W).
+    """
+
+    context: Tensor
+    token: Tensor
+
+    @property
+    def maps(self) -> Tensor:
+        """The share of the context at each token, (B, H, W), from 0 to 1."""
+        return _share(self.context, self.token)
+
+    @property
+    def shares(self) -> Tensor:
+        """The share of the context in each image, (B): of the means over channels and tokens."""
+        return _share(self.context.mean((1, 2)), self.token.mean((1, 2)))
+
+
+def _share(context: Tensor, token: Tensor) -> Tensor:
+    # of means and not the mean of shares: ReLU6 makes half of E zero, where the share is 1, or
+    # 0 / 0 in a channel without context
+    total = context + token
+    return torch.where(total > 0, context / total, 0.0)
+
+
+def find_backbone(model: nn.Module) -> VMINet:
+    """The VMINet of a model.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    for module in model.modules():
+        if isinstance(module, VMINet):
+            return module
+    raise ValueError('the model has no VMINet: there is no context to be drawn')
+
+
+def find_blocks(backbone: VMINet, names: Sequence[str] | None = None) -> dict[str, VMISABlock]:
+    """The blocks with a context by their names ``'STAGE.BLOCK'``, both counted from 1.
+
+    Args:
+        backbone: The backbone.
+        names: Which of them; by default all.
+
+    Raises:
+        ValueError: If a name is unknown, or if no block has a context (``attention='none'``).
+    """
+    blocks = {
+        f'{i}.{j}': block
+        for i, stage in enumerate(backbone.stages, 1)
+        for j, block in enumerate(stage[1:], 1)
+        if block.attention == 'vmi_sa'
+    }
+    if not blocks:
+        raise ValueError("the blocks have no context to be drawn: attention='none'")
+    for name in names or ():
+        if name not in blocks:
+            raise ValueError(f'no block {name}; choose among {", ".join(blocks)}')
+    return {name: blocks[name] for name in names or blocks}
+
+
+@torch.no_grad()
+def token_fields(block: VMISABlock, channels: Sequence[int] = ()) -> dict[str, Tensor]:
+    """The token weights of a block on its native grid.
+
+    Args:
+        block: The block.
+        channels: Hidden channels, from 0, whose field is wanted as well.
+
+    Returns:
+        dict[str, Tensor]: (H0, W0) each: ``'alpha'``, in the recurrent form ``'beta'``, and
+        ``alpha * M`` as its mean over the channels and for each of ``channels``. Where a recurrent
+        mask acts at the read-out, M itself stands in place of ``alpha * M``.
+
+    Raises:
+        ValueError: If there is no such channel.
+    """
+    hidden = block.mask.shape[1]
+    for channel in channels:
+        if not 0 <= channel < hidden:
+            raise ValueError(f'no hidden channel {channel} in a block that has 0 to {hidden - 1}')
+    native = block.alpha.shape
+    fields = {'alpha': block.alpha.detach()}
+    product = block.mask.to(block.alpha.dtype).t().unflatten(1, native)  # (D, H0, W0)
+    name = 'M'
+    if block.form == 'recurrent':
+        fields['beta'] = block.beta.detach()
+    if block.form == 'matrix' or block.recurrent_mask == 'inside':
+        product, name = product * block.alpha, 'alpha M'
+    fields[f'{name}, mean'] = product.mean(0)
+    for channel in channels:
+        fields[f'{name}, n={channel}'] = product[channel]
+    return fields
+
+
+@torch.no_grad()
+def measure_context(backbone: VMINet, images: Tensor) -> dict[str, Magnitudes]:
+    """Measure the two parts of every block's output while the backbone sees some images.
+
+    Args:
+        backbone: The backbone, in evaluation mode.
+        images: (B, 3, H, W), normalised.
+    """
+    found: dict[str, Magnitudes] = {}
+
+    def note(name: str, block: VMISABlock, query: Tensor, key: Tensor) -> None:
+        found[name] = _magnitudes(block, query, key)
+
+    with _watching(find_blocks(backbone), note):
+        backbone(images)
+    return found
+
+
+@contextmanager
+def _watching(
+    blocks: dict[str, VMISABlock], note: Callable[[str, VMISABlock, Tensor, Tensor], None]
+) -> Iterator[None]:
+    """Hand name, block, Q and K of each block to a function whenever the block runs."""
+    ops = {name: block.attention_op for name, block in blocks.items()}
+
+    def watched(name: str) -> Callable[..., Tensor]:
+        def op(query: Tensor, key: Tensor, *others) -> Tensor:
+            note(name, blocks[name], query, key)
+            return ops[name](query, key, *others)
+
+        return op
+
+    for name, block in blocks.items():
+        block.attention_op = watched(name)
+    try:
+        yield
+    finally:
+        for name, block in blocks.items():
+            block.attention_op = ops[name]
+
+
+def _magnitudes(block: VMISABlock, query: Tensor, key: Tensor) -> Magnitudes:
+    embedding = F.relu6(query.float()) * key.float()
+    if block.form == 'matrix':
+        summary = block.scale * context(embedding, block.alpha, block.mask, block.context_resize)
+        seen, beta = summary[:, :, None, None].expand_as(embedding), block.beta
+    else:
+        alpha, mask, beta = fit_fields(block.alpha, block.mask, block.beta, embedding.shape[-2:])
+        visible = mask.t().unflatten(1, alpha.shape)  # (D, H, W)
+        inside = block.recurrent_mask == 'inside'
+        added = embedding * alpha * visible if inside else embedding * alpha
+        state = added.flatten(2).cumsum(2).view_as(embedding)
+        seen = state if inside else state * visible
+    return Magnitudes(seen.abs().mean(1), (beta * embedding).abs().mean(1))
+
+
+def receptive_field(backbone: nn.Module, images: Sequence[Tensor]) -> Tensor:
+    """The effective receptive field of the centre of the last map (Luo et al., 2016).
+
+    Args:
+        backbone: From images to a sequence of maps, in evaluation mode.
+        images: (1, 3, H, W) each, normalised, all of one size.
+
+    Returns:
+        Tensor: (H, W), the absolute gradient of the sum of all channels of that token with respect
+        to a pixel, summed over its colours, mean over the images.
+    """
+    total = torch.zeros_like(images[0][0, 0])
+    for image in images:
+        image = image.detach().clone().requires_grad_()
+        last = backbone(image)[-1]
+        centre = last[0, :, last.shape[2] // 2, last.shape[3] // 2]
+        (gradient,) = torch.autograd.grad(centre.sum(), image)
+        total += gradient[0].abs().sum(0)
+    return total / len(images)
+
+
+def area_of(field: Tensor, share: float) -> float:
+    """The smallest share of an image's pixels that together hold a share of a field (H, W)."""
+    largest = field.flatten().double().sort(descending=True).values.cumsum(0)
+    needed = int((largest < share * largest[-1]).sum()) + 1
+    return needed / field.numel()

@@ -1,0 +1,142 @@
+"""Pictures of what :mod:`.context_maps` measures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from .context_maps import Magnitudes, area_of
+from .loading import Sample
+
+DPI = 150
+CELL_INCHES = 1.5
+MAX_COLUMNS = 8
+DECADES = 4  # of a logarithmic colour scale
+AREAS = (0.5, 0.99)  # shares of a receptive field whose size is told
+
+
+def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) -> Path:
+    """Draw token weights into a PNG file: blue below zero, red above, each scaled by itself.
+
+    Args:
+        path: The file; its folder is made.
+        blocks: For each block its fields (H0, W0), all blocks the same ones.
+    """
+    number = len(next(iter(blocks.values())))
+    columns = number * min(max(1, MAX_COLUMNS // number), len(blocks))
+    rows = -(-len(blocks) * number // columns)
+    figure = _figure(columns * CELL_INCHES, rows * (CELL_INCHES + 0.4))
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    cells = iter(grid)
+    for block, fields in blocks.items():
+        for name, field in fields.items():
+            axes, limit = next(cells), float(field.abs().max())
+            axes.imshow(field.cpu().numpy(), cmap='RdBu_r', vmin=-(limit or 1), vmax=limit or 1)
+            extent = f'up to ±{limit:.2g}' if limit else 'all 0'
+            axes.set_title(f'{block}  {name}\n{extent}', fontsize=6, pad=2)
+    return _save(figure, path)
+
+
+def save_shares(path: str | Path, measured: Sequence[Mapping[str, Magnitudes]]) -> Path:
+    """Draw the context share over the blocks into a PNG file.
+
+    Args:
+        path: The file; its folder is made.
+        measured: For each image, or batch of them, the magnitudes of every block.
+    """
+    names = list(measured[0])
+    shares = torch.cat(
+        [torch.stack([found[name].shares for name in names], 1) for found in measured]
+    )
+    figure = _figure(max(5.0, 0.35 * len(names) + 1.5), 3.2)
+    axes = figure.subplots()
+    places = np.arange(len(names))
+    for image in shares.cpu().numpy():
+        axes.plot(places, image, color='C0', linewidth=0.6, alpha=0.35)
+    label = f'mean of {len(shares)} images' if len(shares) > 1 else 'one image'
+    axes.plot(
+        places, shares.mean(0).cpu().numpy(), color='C0', marker='o', markersize=4, label=label
+    )
+    for k in range(1, len(names)):
+        if names[k].split('.')[0] != names[k - 1].split('.')[0]:
+            axes.axvline(k - 0.5, color='grey', linewidth=0.8, linestyle=':')
+    axes.set_xticks(places, names, rotation=90, fontsize=7)
+    axes.set_xlabel('block (stage.block)')
+    axes.set_ylabel('share of the context')
+    axes.set_ylim(0, 1)
+    axes.grid(alpha=0.3, axis='y')
+    axes.legend(fontsize=7)
+    return _save(figure, path)
+
+
+def save_share_maps(
+    path: str | Path,
+    samples: Sequence[Sample],
+    measured: Sequence[Mapping[str, Magnitudes]],
+    blocks: Sequence[str],
+) -> Path:
+    """Draw the context share at every token into a PNG file: images as rows, blocks as columns.
+
+    Args:
+        path: The file; its folder is made.
+        samples: The images.
+        measured: For each image, a batch of its own, the magnitudes of every block.
+        blocks: The names of the blocks to be drawn.
+    """
+    figure = _figure(
+        (1 + len(blocks)) * CELL_INCHES + 0.8, len(samples) * (CELL_INCHES + 0.15) + 0.2
+    )
+    grid = figure.subplots(len(samples), 1 + len(blocks), squeeze=False)
+    for cells, sample, found in zip(grid, samples, measured, strict=True):
+        _show(cells[0], sample.picture, sample.name)
+        for axes, name in zip(cells[1:], blocks, strict=True):
+            title = f'{name}: {float(found[name].shares[0]):.2f}'
+            image = _show(
+                axes, found[name].maps[0].cpu().numpy(), title, cmap='viridis', vmin=0, vmax=1
+            )
+    figure.colorbar(image, ax=grid, label='share of the context', shrink=0.8)
+    return _save(figure, path)
+
+
+def save_receptive_field(path: str | Path, field: Tensor, title: str = '') -> Path:
+    """Draw a receptive field (H, W) into a PNG file, on a logarithmic scale.
+
+    Args:
+        path: The file; its folder is made.
+        field: From :func:`vminet_mm.visualization.context_maps.receptive_field`.
+        title: A line above.
+    """
+    values = field.double().cpu()
+    figure = _figure(4.6, 4.0)
+    figure.suptitle(title, fontsize=7)
+    axes = figure.subplots()
+    decades = torch.log10(values / values.max()).clamp(min=-DECADES)
+    image = axes.imshow(decades.numpy(), cmap='inferno', vmin=-DECADES, vmax=0)
+    areas = [f'{share:.0%} of it in {area_of(values, share):.1%}' for share in AREAS]
+    axes.set_xlabel(f'{", ".join(areas)} of the pixels', fontsize=8)
+    figure.colorbar(image, ax=axes, label='log10 of the gradient, 0 at its largest')
+    return _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    # not through pyplot: a figure of its own leaves no global state and needs no display
+    return Figure(figsize=(width, height), dpi=DPI, layout='constrained')
+
+
+def _save(figure: Figure, path: str | Path) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format='png')
+    return path
+
+
+def _show(axes: Axes, picture: np.ndarray, title: str, **look):
+    axes.set_title(title, fontsize=6, pad=2)
+    axes.set_axis_off()
+    return axes.imshow(picture, **look)
