@@ -13,12 +13,15 @@ from vminet_mm.engine.stopping import RunStoppedError, StopSignals
 
 @pytest.fixture
 def signals() -> Iterator[StopSignals]:
+    # a shell starts what runs in the background with SIGINT ignored
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
     caught = StopSignals()
     caught.listen()
     yield caught
     caught.restore()
     assert {signum: signal.getsignal(signum) for signum in before} == before
+    signal.signal(signal.SIGINT, ignored)
 
 
 @pytest.mark.parametrize('signum', [signal.SIGTERM, signal.SIGINT])
