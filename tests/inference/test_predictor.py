@@ -187,7 +187,9 @@ def test_what_the_pipeline_cannot_take(models: Models, images: list[Path]) -> No
     told = []
     found = list(models['detection'].stream(frames, 1, lambda *reason: told.append(reason)))
     assert len(found) == 1
-    assert told[0][1].startswith('the test pipeline cannot take 30000 x 2 pixels')
+    assert [reason for _, reason in told] == ['the test pipeline cannot take 30000 x 2 pixels']
+    with pytest.raises(InputError, match='an array: the test pipeline cannot take'):
+        models['detection'](frames[0].image)
 
 
 def test_video(models: Models, images: list[Path], tmp_path: Path) -> None:

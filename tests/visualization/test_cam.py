@@ -286,7 +286,8 @@ def test_tool(
     config, checkpoint = write_model(tmp_path, 'classification')
     images, model = [str(picture)] * 2, ['--model', config, checkpoint]
     command = [TOOL, *images, *model, '--device', 'cpu', '--out', str(out)]
-    monkeypatch.setattr('sys.argv', [*command, '--layers', 'backbone.stages.3.1'])
+    more = ['--method', 'layercam', '--target-category', 'cross', '--layers', 'backbone.stages.3.1']
+    monkeypatch.setattr('sys.argv', [*command, *model, *more])
     runpy.run_path(TOOL, run_name='__main__')
     assert f'written: {out}' in capsys.readouterr().out
     assert cv2.imread(str(out)).shape[2] == 3

@@ -42,7 +42,8 @@ class Frame:
     image: np.ndarray | None = None
 
     def __str__(self) -> str:
-        return self.file if self.index is None else f'{self.file} frame {self.index}'
+        name = self.file or 'an array'
+        return name if self.index is None else f'{name} frame {self.index}'
 
 
 @dataclass
