@@ -118,28 +118,35 @@ class VMINet(BaseModule):
             norm_cfg=norm_cfg,
             with_cp=with_cp,
         )
-        channels = self.stem_channels
-        self.stem = nn.Sequential(ConvBN(in_channels, channels, 3, norm_cfg, stride=2), nn.ReLU6())
-        size = _halved(to_2tuple(img_size))
+        self.stem = nn.Sequential(
+            ConvBN(in_channels, self.stem_channels, 3, norm_cfg, stride=2), nn.ReLU6()
+        )
+        self._build_stages(_halved(to_2tuple(img_size)), drop_path_rate, block_options)
+        for i in self.out_indices:
+            norm = build_norm_layer(norm_cfg, self.out_channels[i])[1]
+            self.add_module(self._norm_name(i), norm)
+        self._freeze_stages()
+
+    def _build_stages(
+        self, size: tuple[int, int], drop_path_rate: float, block_options: dict
+    ) -> None:
+        """The four stages, for a map of ``size`` from the stem."""
+        channels, depths = self.stem_channels, self.arch['depths']
         drop_paths = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
         self.stages = nn.ModuleList()
         self.out_channels = []
         for i, depth in enumerate(depths):
             width, size = self.arch['base_channels'] * 2**i, _halved(size)
-            downsample = ConvBN(channels, width, 3, norm_cfg, stride=2)
+            downsample = ConvBN(channels, width, 3, block_options['norm_cfg'], stride=2)
             blocks = [
                 VMISABlock(
                     width, size, mask=block_mask, drop_path=next(drop_paths), **block_options
                 )
-                for block_mask in stage_masks(mask, i, depth)
+                for block_mask in stage_masks(self.mask, i, depth)
             ]
             self.stages.append(nn.Sequential(downsample, *blocks))
             self.out_channels.append(width)
             channels = width
-        for i in self.out_indices:
-            norm = build_norm_layer(norm_cfg, self.out_channels[i])[1]
-            self.add_module(self._norm_name(i), norm)
-        self._freeze_stages()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) per output."""
