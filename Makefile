@@ -1,7 +1,8 @@
 # Set-up, demo, tests and lint. VENV=DIR puts the environment elsewhere; PYTHON=python3.12 makes it
-# with another interpreter.
+# with another interpreter. JOBS=N runs the tests in N processes, one thread each.
 VENV ?= .venv
 PYTHON ?= python3
+JOBS ?= 2
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -25,7 +26,7 @@ demo: $(INSTALLED)
 	python demo/mini_demo.py
 
 test: $(INSTALLED)
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 lint: $(INSTALLED)
 	ruff check .

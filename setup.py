@@ -41,7 +41,7 @@ setup(
             'regex',
         ],
         'bench': ['timm'],  # the peers of the benchmark
-        'tests': ['pytest', 'ruff'],
+        'tests': ['pytest', 'pytest-xdist', 'ruff'],
         'vis': ['grad-cam', 'jinja2', 'tensorboard'],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],
     },
