@@ -2,15 +2,20 @@
 
 import json
 import runpy
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
+from torch import Tensor, nn
 
 from vminet_mm.analysis import count_complexity
-from vminet_mm.analysis.complexity import to_json, to_table
+from vminet_mm.analysis.complexity import HANDLES, to_json, to_table
 from vminet_mm.engine import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +72,36 @@ def test_implementation_does_not_matter() -> None:
         count_complexity(one_block_classifier(impl=impl), (96, 64)) for impl in ('torch', 'triton')
     ]
     assert counts[0].macs == counts[1].macs
+
+
+class Products(nn.Module):
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.forward = function
+
+
+@pytest.mark.parametrize(
+    ('function', 'shapes', 'macs'),
+    [
+        # more than four digits, which MMEngine would round
+        (partial(torch.einsum, 'bdhw,dhw->bd'), [(2, 97, 89, 83), (97, 89, 83)], 2 * 97 * 89 * 83),
+        (partial(torch.einsum, 'nc, mc -> nm'), [(3, 1), (5, 7)], 3 * 5 * 7),
+        # what is left to MMEngine
+        (partial(torch.einsum, 'ab,bc,cd->ad'), [(2, 3), (3, 4), (4, 5)], 2 * 3 * 4 + 2 * 4 * 5),
+        (partial(torch.einsum, '...ab,...bc->...ac'), [(6, 2, 3), (6, 3, 4)], 6 * 2 * 3 * 4),
+        # two heads of five queries and seven keys: Q K', then A V
+        (
+            F.scaled_dot_product_attention,
+            [(1, 2, 5, 3), (1, 2, 7, 3), (1, 2, 7, 4)],
+            2 * 5 * 7 * 3 + 2 * 5 * 7 * 4,
+        ),
+    ],
+    ids=['einsum', 'broadcast', 'three operands', 'ellipsis', 'attention'],
+)
+def test_products_by_hand(function: Callable, shapes: list[tuple], macs: int) -> None:
+    analyzer = FlopAnalyzer(Products(function), tuple(torch.ones(shape) for shape in shapes))
+    analyzer.set_op_handle(**HANDLES)
+    assert analyzer.total() == macs
 
 
 def test_without_attention_by_hand() -> None:

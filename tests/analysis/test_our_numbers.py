@@ -51,7 +51,9 @@ def test_peers_are_counted_as_others_report_them() -> None:
     changes = dict(backbone=dict(depth=18), head=dict(in_channels=512))
     resnet = Row('ResNet-18', measure='mmpretrain::resnet/resnet50_8xb32_in1k.py', changes=changes)
     resnet.reported = dict(params=11.69, macs=1.82)  # mmpretrain's metafile
-    table.rows.append(resnet)
+    (peers,) = read_tables([2])
+    deit = next(row for row in peers.rows if row.model == 'DeiT-S')  # with fused attention
+    table.rows += [resnet, deit]
     fill_counts([table], CONFIGS, peers=True, progress=lambda text: None)
     for row in table.rows:
         for name in ('params', 'macs'):

@@ -76,6 +76,16 @@ def test_labels_stay_inside_and_the_best_is_on_top() -> None:
     assert tuple(picture[200, 100]) == RED
 
 
+@pytest.mark.parametrize('corner', [(100, 100), (0, 0), (460, 460)])
+def test_labels_do_not_hide_each_other(corner: tuple[int, int]) -> None:
+    left, top = corner
+    boxes = np.array([[left, top, left + 40, top + 40]] * 2)
+    picture = draw_objects(grey(500, 500), boxes, None, ['best', 'second'], COLOURS)
+    areas = [(picture == colour).all(-1).sum() for colour in (RED, BLUE)]
+    # the frame, of the best alone, and both labels
+    assert areas[0] > 300 and areas[1] > 300
+
+
 def test_masks_of_enlarged_images() -> None:
     mask = np.zeros((1, 100, 160), bool)
     mask[0, 20:40, 30:50] = True

@@ -53,17 +53,19 @@ def results(op, x: dict[str, Tensor], grad: Tensor, *options) -> dict[str, Tenso
 
 def compare(
     x: dict[str, Tensor], resize: str = 'pool', spans: tuple[int, int] | None = None
-) -> dict[str, Tensor]:
-    """Ours on x against the definition in float64; returns ours."""
+) -> tuple[dict[str, Tensor], float]:
+    """Ours on x, and its largest error against the definition in float64; 1 is allowed."""
     grad = torch.randn_like(x['query'])
     ours = results(separable_attention, x, grad, resize, spans)
     exact = {k: v if k == 'mask' else v.double() for k, v in x.items()}
     theirs = results(reference.separable_attention, exact, grad.double(), resize, None)
+    errors = [torch.zeros(1)]
     for name, value in ours.items():
         assert value.dtype == x.get(name, x['query']).dtype
-        eps = EPS[value.dtype]
-        torch.testing.assert_close(value.double(), theirs[name], rtol=eps, atol=eps)
-    return ours
+        assert value.shape == theirs[name].shape
+        allowed = EPS[value.dtype] * (1 + theirs[name].abs())
+        errors.append(((value - theirs[name]).abs() / allowed).flatten().cpu())
+    return ours, float(torch.cat(errors).max())
 
 
 @pytest.mark.parametrize('resize', ['pool', 'interpolate'])
@@ -73,8 +75,8 @@ def test_masks_and_sizes(
     sizes: tuple, mask: str, resize: str, tiles: str, kernel_device: torch.device
 ) -> None:
     x = inputs(*sizes, mask, kernel_device)
-    compare(x, resize)
-    compare(x, resize, mask_spans(x['mask']))
+    for spans in (None, mask_spans(x['mask'])):
+        assert compare(x, resize, spans)[1] <= 1
 
 
 @pytest.mark.parametrize('programs', [1, 10, 1024])
@@ -91,7 +93,7 @@ def test_many_tiles(
     x = inputs((9, 15), (3, 5), 'tril', kernel_device, batch=3, channels=70)
     if last:
         x.update({k: x[k].to(memory_format=torch.channels_last) for k in ('query', 'key')})
-    compare(x, 'pool', mask_spans(x['mask']))
+    assert compare(x, 'pool', mask_spans(x['mask']))[1] <= 1
 
 
 def laid_out(x: dict[str, Tensor], layout: str) -> dict[str, Tensor]:
@@ -122,7 +124,8 @@ def test_dtypes_and_layouts(
     x.update({k: x[k].to(dtype) for k in ('query', 'key')})
     x = laid_out(x, layout)
     with torch.autocast(kernel_device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        ours = compare(x, 'pool', mask_spans(x['mask']))
+        ours, error = compare(x, 'pool', mask_spans(x['mask']))
+    assert error <= 1
     last = layout in ('channels_last', 'halves_last')
     expected = torch.channels_last if last else torch.contiguous_format
     for name in ('out', 'query', 'key'):
@@ -156,12 +159,13 @@ def test_every_element_is_written(
     layout: str, mask: str, tiles: str, kernel_device: torch.device
 ) -> None:
     x = laid_out(inputs((9, 15), (3, 5), mask, kernel_device, 3, 35), layout)
-    compare(x, 'pool', mask_spans(x['mask']))
+    assert compare(x, 'pool', mask_spans(x['mask']))[1] <= 1
 
 
 @pytest.mark.parametrize('size', [(3, 5), (4, 4)])
 def test_empty_batch(size: tuple[int, int], kernel_device: torch.device) -> None:
-    ours = compare(inputs(size, device=kernel_device, batch=0))
+    ours, error = compare(inputs(size, device=kernel_device, batch=0))
+    assert error <= 1
     assert ours['out'].shape == (0, 6, *size)
     assert not any(ours[name].any() for name in ('alpha', 'scale', 'beta'))
 
@@ -172,10 +176,13 @@ def test_range_of_float16(tiles: str, kernel_device: torch.device) -> None:
     x = inputs((3, 3), (3, 3), 'none', kernel_device, channels=2)
     x.update(query=query, key=query.clone(), alpha=torch.ones_like(x['alpha']))
     x.update(scale=torch.full_like(x['scale'], 1e-6), beta=torch.zeros_like(x['beta']))
-    ours = compare(x)
+    ours, error = compare(x)
+    assert error <= 1
     torch.testing.assert_close(ours['out'], torch.full_like(query, 3.24))
     x.update(scale=torch.ones_like(x['scale']), beta=torch.ones_like(x['beta']))
-    assert torch.equal(compare(x)['out'], torch.full_like(query, 6.0))
+    ours, error = compare(x)
+    assert error <= 1
+    assert torch.equal(ours['out'], torch.full_like(query, 6.0))
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)

@@ -20,7 +20,7 @@ from vminet_mm.visualization.cam import (
     explain,
     save_grid,
 )
-from vminet_mm.visualization.cam_scores import SCORES, Settings
+from vminet_mm.visualization.cam_scores import SCORES, Settings, find_class
 from vminet_mm.visualization.loading import LoadedModel, Sample, load_model
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +108,26 @@ def test_the_predicted_class_is_explained_unless_told_otherwise() -> None:
     assert found.category == 'right'
     logits = torch.tensor([0, 4 / (8 * 12)])  # four of the places are 1
     assert found.evidence == pytest.approx(float(logits.softmax(0)[1]))
+
+
+def test_the_background_has_to_be_asked_for() -> None:
+    classes = ('background', 'left', 'right')
+    evidence = torch.tensor([0.7, 0.1, 0.2])
+    assert find_class(None, classes, evidence) == 2
+    assert find_class('background', classes, evidence) == 0
+    assert find_class(None, ('sky', 'left', 'right'), evidence) == 0
+    assert find_class(None, (), evidence) == 0
+    assert evidence.tolist() == pytest.approx([0.7, 0.1, 0.2])
+
+
+def test_what_stands_above_a_map() -> None:
+    maps = dict(a=np.ones((2, 2)), b=np.zeros((2, 2)))
+    found = Explanation('left', 0.25, maps)
+    assert [found.describe(layer) for layer in maps] == [
+        'left: 25.0%',
+        'left: 25.0%, nothing above 0',
+    ]
+    assert Explanation('left', 0.0, maps).describe('b') == 'left: nothing found'
 
 
 def test_score_of_a_segmentor() -> None:

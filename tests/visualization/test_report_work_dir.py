@@ -78,6 +78,13 @@ def test_checkpoint_of_the_best_validation_or_the_newest(tmp_path: Path) -> None
     assert read_work_dir(tmp_path).checkpoint() == tmp_path / 'epoch_1.pth'
 
 
+def test_checkpoint_of_validations_without_metrics(tmp_path: Path) -> None:
+    """mmdet logs none where the model found no object in any image."""
+    write_work_dir(tmp_path, [training_line(1), {'time': 0.1, 'data_time': 0.0, 'step': 1}])
+    (tmp_path / 'epoch_1.pth').touch()
+    assert read_work_dir(tmp_path).checkpoint() == tmp_path / 'epoch_1.pth'
+
+
 def test_errors_tell_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='there is no folder'):
         read_work_dir(tmp_path / 'none')

@@ -7,9 +7,9 @@ settles what their own tools leave open:
   element, the context sum one per element of the native grid, and where a map has another size
   its averaging one per element. In the recurrent form the three products ReLU6(Q) * K,
   alpha * E and beta * E are one per element each.
-- Counted are, as MMEngine does it, convolutions, linear layers, matrix products and einsum,
-  layer and group norms, bilinear resizing and adaptive pooling; and the
-  products of two maps, one per element.
+- Counted are, as MMEngine does it, convolutions, linear layers, matrix products, layer and group
+  norms, bilinear resizing and adaptive pooling; einsum and the two products of torch's fused
+  attention; and the products of two maps, one per element.
 - Batch norms are not counted, since they fold into the convolutions at inference. Nor are
   activations, sums, RoIAlign and NMS; :attr:`Complexity.uncounted` names what the model has.
 - Of a two-stage detector the forward pass of mmdet's ``mode='tensor'`` is counted: all proposals
@@ -33,6 +33,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 from mmengine.analysis import FlopAnalyzer, parameter_count
+from mmengine.analysis.jit_handles import einsum_flop_jit
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
@@ -86,6 +87,27 @@ def _count_map_product(inputs: list, outputs: list) -> int:
     return math.prod(outputs[0].type().sizes()) if is_map_product else 0
 
 
+def _count_einsum(inputs: list, outputs: list) -> int:
+    """Handle for ``aten::einsum``: of two operands one per combination of their indices.
+
+    MMEngine's own reads a text that numpy has rounded to four digits.
+    """
+    operands = inputs[0].toIValue().replace(' ', '').partition('->')[0].split(',')
+    if len(operands) != 2 or any('.' in names for names in operands):
+        return int(einsum_flop_jit(inputs, outputs))
+    sizes: dict[str, int] = {}
+    for names, value in zip(operands, inputs[1].node().inputs(), strict=True):
+        for name, size in zip(names, value.type().sizes(), strict=True):
+            sizes[name] = max(size, sizes.get(name, 1))
+    return math.prod(sizes.values())
+
+
+def _count_fused_attention(inputs: list, outputs: list) -> int:
+    """Handle for ``aten::scaled_dot_product_attention``: the products Q K' and A V."""
+    (*batch, queries, width), keys = inputs[0].type().sizes(), inputs[1].type().sizes()[-2]
+    return math.prod(batch) * queries * keys * (width + inputs[2].type().sizes()[-1])
+
+
 # the recurrent form as one operation, for the count alone: its definition is a loop over tokens
 @torch.library.custom_op('vminet_mm::counted_recurrence', mutates_args=())
 def _counted_recurrence(query: Tensor) -> Tensor:
@@ -99,8 +121,10 @@ def _count_recurrence(inputs: list, outputs: list) -> int:
 # MMEngine's handles for operations that it does not know, or knows otherwise; None: moves data only
 HANDLES = {
     'aten::batch_norm': lambda inputs, outputs: 0,
+    'aten::einsum': _count_einsum,
     'aten::mul': _count_map_product,
     'aten::repeat': None,
+    'aten::scaled_dot_product_attention': _count_fused_attention,
     'aten::unflatten': None,
     'vminet_mm::counted_recurrence': _count_recurrence,
 }
@@ -118,7 +142,7 @@ def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Compl
     """
     scope = cfg.default_scope
     shape = tuple(shape or DEFAULT_SHAPES[scope])
-    with DefaultScope.overwrite_default_scope(scope), _quiet(), torch.no_grad():
+    with DefaultScope.overwrite_default_scope(scope), quiet(), torch.no_grad():
         model = MODELS.build(_without_suppression(cfg.model)).eval()
         _define_attention(model)
         rois = _watch_rois(model)
@@ -195,7 +219,7 @@ def _watch_rois(model: nn.Module) -> dict[str, int]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep back what building and tracing a model log and warn of."""
     logger = MMLogger.get_current_instance()
     level = logger.level

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from .benchmark import Settings, machine, time_with_progress
 from .benchmark_report import Measurement, Report, make_report
-from .complexity import DEFAULT_SHAPES, _quiet
+from .complexity import DEFAULT_SHAPES, quiet
 from .memory import peak_bytes
 
 
@@ -33,7 +33,7 @@ class Predictor:
     def __init__(self, cfg: Config, settings: Settings) -> None:
         self.scope, self.settings = cfg.default_scope, settings
         self.size = settings.sizes[0] if settings.sizes else DEFAULT_SHAPES[self.scope]
-        with DefaultScope.overwrite_default_scope(self.scope), _quiet():
+        with DefaultScope.overwrite_default_scope(self.scope), quiet():
             model = MODELS.build(cfg.model)
         self.model = model.eval().to(settings.device)
         images = torch.randint(256, (settings.batch, 3, *self.size), dtype=torch.uint8)

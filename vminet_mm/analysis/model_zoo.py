@@ -29,9 +29,14 @@ from torch.fx.proxy import TraceError
 
 from ..models import VMINet
 from .authors_model import ARCHS, RELEASES, AuthorsVMINet
-from .published import PEERS, Published, published_top1
+from .published import Published, published_top1
 
 NUM_CLASSES = 1000
+# of timm
+SHORT_NAMES = {
+    'swin_tiny': 'swin_tiny_patch4_window7_224',
+    'deit_small': 'deit_small_patch16_224',
+}
 Size = tuple[int, int]
 
 
@@ -111,10 +116,9 @@ def _check_timm(name: str, options: dict) -> None:
         raise ValueError(f"{name!r} needs the package timm: pip install 'vminet-mm[bench]'")
     import timm
 
-    peer = PEERS.get(name)
-    if not timm.is_model(peer.name if peer else name):
+    if not timm.is_model(SHORT_NAMES.get(name, name)):
         ours = [f'{family}-{arch}' for family in ('vminet', 'reference') for arch in ARCHS]
-        _require('a model', name, [*ours, *PEERS, *timm.list_models()])
+        _require('a model', name, [*ours, *SHORT_NAMES, *timm.list_models()])
 
 
 def _check_mmpretrain(name: str, options: dict) -> None:
@@ -188,7 +192,7 @@ def _build_reference(name: str, options: dict, size: Size) -> nn.Module:
 def _build_timm(name: str, options: dict, size: Size) -> nn.Module:
     import timm
 
-    name = PEERS[name].name if name in PEERS else name
+    name = SHORT_NAMES.get(name, name)
     if timm.get_pretrained_cfg(name).fixed_input_size:
         options = dict(img_size=size) | options
     return timm.create_model(name, num_classes=NUM_CLASSES, **options)

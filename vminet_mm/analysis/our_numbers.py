@@ -68,8 +68,9 @@ def fill_counts(
             row.notes.append(f'not counted: {counts}')
             continue
         row.ours.update(params=counts.params / 1e6, macs=counts.macs / 1e9)
-        if 'scaled_dot_product_attention' in counts.uncounted:
-            row.notes.append('FLOPs without the products of its fused attention')
+        attention = [op for op in counts.uncounted if 'attention' in op]
+        if attention:
+            row.notes.append(f'FLOPs without {", ".join(attention)}')
 
 
 def _config_of(row: Row, configs: Path) -> Config:

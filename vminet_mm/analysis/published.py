@@ -1,46 +1,22 @@
-"""Top-1 accuracies on ImageNet-1K, in percent, that were published for the models of the zoo."""
+"""Top-1 accuracies on ImageNet-1K, in percent, that were published for the models of the zoo.
 
-from typing import NamedTuple
+Those of the paper and of its peers stand in ``paper_tables.json`` and nowhere else: in rows that
+have a name for the benchmark.
+"""
+
+from functools import cache
 
 from .authors_model import RELEASES
-
-
-class Peer(NamedTuple):
-    """A model of timm, its published top-1 accuracy at 224 x 224, and where that stands."""
-
-    name: str
-    top1: float
-    source: str
-
-
-PEERS = {
-    'starnet_s4': Peer('starnet_s4', 78.4, 'arXiv 2403.19967'),
-    'swiftformer_s': Peer('swiftformer_s', 78.5, 'arXiv 2303.15446'),
-    'mobilevitv2_100': Peer('mobilevitv2_100', 78.1, 'arXiv 2206.02680, at 256 x 256'),
-    'fasternet_t1': Peer('fasternet_t1', 76.2, 'arXiv 2303.03667'),
-    'swin_tiny': Peer('swin_tiny_patch4_window7_224', 81.3, 'arXiv 2103.14030'),
-    'convnext_tiny': Peer('convnext_tiny', 82.1, 'arXiv 2201.03545'),
-    'deit_small': Peer('deit_small_patch16_224', 79.8, 'arXiv 2012.12877'),
-    'resnet50': Peer('resnet50', 76.55, 'metafile of mmpretrain 1.2.0'),
-}
-PAPER = 'arXiv 2501.02040'
-# the paper's Tables 2 to 4, by arch, form and mask
-VMINET = {
-    ('ti', 'matrix', 'tril'): 70.7,
-    ('xs', 'matrix', 'tril'): 78.6,
-    ('s', 'matrix', 'tril'): 80.5,
-    ('b', 'matrix', 'tril'): 82.4,
-    ('xs', 'matrix', 'none'): 76.5,
-    ('xs', 'matrix', 'block'): 77.4,
-    ('xs', 'matrix', 'band'): 78.6,
-    ('xs', 'matrix', 'hybrid'): 78.9,
-    ('xs', 'recurrent', 'tril'): 78.8,
-}
-FIRST_RELEASE = {'xs': 76.5, 's': 79.0, 'b': 80.9}
-# options of VMINet which leave its results as they are
-NEUTRAL = {'impl', 'channels_last', 'with_cp'}
+from .paper_tables import read_tables
 
 Published = tuple[float, str]
+
+PAPER = 'arXiv 2501.02040'
+# README of the repository yws-wxs/VMINet when it held the first release
+FIRST_RELEASE = {'xs': 76.5, 's': 79.0, 'b': 80.9}
+# options of VMINet which leave its results as they are, and what the names of rows leave out
+NEUTRAL = {'impl', 'channels_last', 'with_cp'}
+DEFAULTS = {'form': 'matrix', 'mask': 'tril'}
 
 
 def published_top1(family: str, name: str, options: dict) -> Published | None:
@@ -52,20 +28,32 @@ def published_top1(family: str, name: str, options: dict) -> Published | None:
         options: The options that it is built with.
     """
     if family == 'vminet':
-        return _of_vminet(name, options)
+        changes = ','.join(
+            f'{key}={value}'
+            for key, value in options.items()
+            if key not in NEUTRAL and DEFAULTS.get(key) != value
+        )
+        return _of_tables().get(f'vminet-{name}:{changes}'.rstrip(':'))
     if family == 'reference':
-        first = options.get('release', RELEASES[-1]) == 'first'
-        top1 = FIRST_RELEASE.get(name) if first else VMINET[name, 'matrix', 'tril']
-        return top1 and (top1, "the authors' checkpoint" if first else PAPER)
+        if options.get('release', RELEASES[-1]) != 'first':
+            return _of_tables().get(f'vminet-{name}')
+        return (FIRST_RELEASE[name], "the authors' repository") if name in FIRST_RELEASE else None
     if family == 'timm':
-        return PEERS[name][1:] if name in PEERS and not options else None
+        return None if options else _of_tables().get(name)
     return _of_mmpretrain(name)
 
 
-def _of_vminet(arch: str, options: dict) -> Published | None:
-    changed = {key: value for key, value in options.items() if key not in NEUTRAL}
-    key = arch, changed.pop('form', 'matrix'), changed.pop('mask', 'tril')
-    return (VMINET[key], PAPER) if key in VMINET and not changed else None
+@cache
+def _of_tables() -> dict[str, Published]:
+    """By the names that the benchmark has for them: the paper's values, else what others report."""
+    found: dict[str, Published] = {}
+    for table in read_tables():
+        for row in table.rows:
+            if row.benchmark and 'top1' in row.paper:
+                found.setdefault(row.benchmark, (row.paper['top1'], PAPER))
+            elif row.benchmark and 'top1' in row.reported:
+                found.setdefault(row.benchmark, (row.reported['top1'], row.reported['by']))
+    return found
 
 
 def _of_mmpretrain(name: str) -> Published | None:

@@ -125,6 +125,12 @@ def make_outputs(task: str, model: nn.Module, names: Sequence[str] = ()) -> Outp
     Raises:
         ConfigError: If the model has no such output, or is of a kind that is not exported.
     """
+    if any(isinstance(m, VMINet) and m.mask_padding for m in model.modules()):
+        raise ConfigError(
+            'mask_padding=True cannot be exported: an exported model is given no sizes. '
+            '--cfg-options model.backbone.mask_padding=False exports the same for batches that '
+            'have no padding'
+        )
     return KINDS[task](model, names)
 
 

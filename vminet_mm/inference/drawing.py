@@ -18,6 +18,7 @@ OPACITY = 0.45  # of masks and label maps
 LEAST_SHARE = 0.002  # of an image's pixels, for a class to be named in it
 
 Colour = Sequence[float]
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def draw_objects(
@@ -49,7 +50,7 @@ def draw_objects(
         left, top, right, bottom = (round(float(value) * factor) for value in boxes[k])
         cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), colour, thickness)
         notes.append((texts[k], (left, top), colour))
-    return _write_labels(canvas, notes, 'above')
+    return _write_labels(canvas, notes[::-1], 'above')
 
 
 def draw_label_map(
@@ -153,26 +154,43 @@ def _write_labels(
 
     Args:
         canvas: (H, W, 3) uint8.
-        notes: Text, point (x, y) and colour of each.
+        notes: Text, point (x, y) and colour of each; the first one has the choice of place.
         place: ``'above'`` the point, or below it where there is no room, or ``'on'`` it.
     """
     picture = Image.fromarray(canvas)
     pen, font = ImageDraw.Draw(picture), _font(_font_size(canvas))
+    taken: list[Box] = []
     for text, (x, y), colour in notes:
         text = _shorten(text, font, picture.width - 4)
         width, height = font.getlength(text) + 4, sum(font.getmetrics()) + 1
         if place == 'on':
-            x, y = x - width / 2, y - height / 2
+            x, tops = x - width / 2, [y + step * height for step in (-0.5, 0.5, -1.5)]
         else:
-            y = y - height if y >= height else y
+            tops = [y + step * height for step in range(-1 if y >= height else 0, 4)]
         x = min(max(x, 0), max(picture.width - width, 0))
-        y = min(max(y, 0), max(picture.height - height, 0))
+        y = _free_top(x, tops, (width, height), taken, picture.height)
+        taken.append((x, y, x + width, y + height))
         fill = tuple(int(value) for value in colour)
         pen.rectangle((x, y, x + width - 1, y + height - 1), fill=fill)
         is_bright = np.dot(colour, (0.114, 0.587, 0.299)) > 128
         ink = (0, 0, 0) if is_bright else (255, 255, 255)
         pen.text((x + 2, y + height / 2), text, font=font, fill=ink, anchor='lm')
     return np.array(picture)
+
+
+def _free_top(
+    x: float, tops: Sequence[float], size: tuple[float, float], taken: Sequence[Box], bottom: int
+) -> float:
+    """The first of some places for a label where no other is, or the first one of all."""
+    width, height = size
+    tops = [min(max(top, 0), max(bottom - height, 0)) for top in tops]
+    for top in tops:
+        if not any(
+            x < right and left < x + width and top < lower and upper < top + height
+            for left, upper, right, lower in taken
+        ):
+            return top
+    return tops[0]
 
 
 def _shorten(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:

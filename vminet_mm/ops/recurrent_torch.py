@@ -7,8 +7,6 @@ gradient of Y, ``R_j = sum_{i >= j} M_i G_i`` (the mask ``'inside'`` acts on R_j
     dE_j = alpha_j R_j + beta_j G_j,  dalpha_j = sum_{b,n} E_j R_j,  dbeta_j = sum_{b,n} E_j G_j
 """
 
-from itertools import accumulate
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -132,14 +130,16 @@ def _embed(query: Tensor, key: Tensor) -> Tensor:
 
 
 def _cumsum(x: Tensor, tokens: int) -> Tensor:
-    """For each token the sum of all up to it; x is overwritten or not."""
-    if tokens == 2 or x.device.type != 'cpu':
+    """For each token the sum of all up to it, in place."""
+    chunk = next((size for size in (8, 7, 6, 5, 4) if x.shape[1] % size == 0), 1)
+    if tokens == 2 or x.device.type != 'cpu' or chunk == 1:
         return x.cumsum_(tokens)
     # cumsum goes through memory channel by channel: first sum chunks, with all channels at once
-    chunk = next((size for size in (8, 7, 6, 5, 4) if x.shape[1] % size == 0), 1)
-    sums = list(accumulate(x.unflatten(1, (-1, chunk)).unbind(2)))
-    before = sums[-1].cumsum(1) - sums[-1]
-    return torch.stack(sums, 2).add_(before[:, :, None]).flatten(1, 2)
+    chunks = x.unflatten(1, (-1, chunk))
+    for k in range(1, chunk):
+        chunks[:, :, k] += chunks[:, :, k - 1]
+    chunks[:, 1:] += chunks[:, :-1, -1:].cumsum(1)
+    return x
 
 
 def _numbers(mask: Tensor, like: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..models import VMINet
 from .cam_scores import SCORES, Settings, find_class
-from .loading import LoadedModel, Sample
+from .loading import LoadedModel, Sample, typical_aspect
 
 try:
     import pytorch_grad_cam as grad_cam
@@ -78,6 +78,13 @@ class Explanation:
     category: str
     evidence: float
     maps: dict[str, np.ndarray]
+
+    def describe(self, layer: str) -> str:
+        """What is to stand above the map of a layer: class, evidence, why it is empty."""
+        if not self.evidence:
+            return f'{self.category}: nothing found'
+        remark = '' if self.maps[layer].any() else ', nothing above 0'
+        return f'{self.category}: {self.evidence:.1%}{remark}'
 
 
 def choose_layers(
@@ -213,8 +220,7 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = columns[0].samples
     number = 1 + sum(len(column.explanations[0].maps) for column in columns)
-    aspect = np.median([s.picture.shape[0] / s.picture.shape[1] for s in samples])
-    height = len(samples) * (CELL_INCHES * float(np.clip(aspect, 0.5, 1.5)) + 0.3) + 0.6
+    height = len(samples) * (CELL_INCHES * typical_aspect(samples) + 0.15) + 0.6
     # not through pyplot: a figure of its own leaves no global state and needs no display
     figure = Figure(figsize=(number * CELL_INCHES, height), dpi=DPI, layout='constrained')
     figure.suptitle(title, fontsize=8)
@@ -223,13 +229,12 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
         _show(next(cells), samples[row].picture, samples[row].name)
         for column in columns:
             found = column.explanations[row]
-            seen = f'{found.evidence:.1%}' if found.evidence else 'nothing found'
+            picture = column.samples[row].picture
+            grey = picture.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
             for layer, heat in found.maps.items():
                 head = f'{column.name}\n{layer}\n' if row == 0 else ''
                 axes = next(cells)
-                picture = column.samples[row].picture
-                grey = picture.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
-                _show(axes, grey, f'{head}{found.category}: {seen}')
+                _show(axes, grey, head + found.describe(layer))
                 axes.imshow(heat, cmap='turbo', vmin=0, vmax=1, alpha=OPACITY)
     figure.savefig(path, format='png')
     return path

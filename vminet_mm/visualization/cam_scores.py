@@ -102,9 +102,14 @@ SCORES = {
 
 
 def find_class(category: str | None, classes: Sequence[str], evidence: Tensor) -> int:
-    """The number of a class given by name or number, or of the one with the most evidence."""
+    """The number of a class given by name or number, or of the one with the most evidence.
+
+    A class that is called ``'background'`` has to be asked for.
+    """
     if category is None:
-        return int(evidence.argmax())
+        seen = evidence.clone()
+        seen[[k for k, name in enumerate(classes) if name == 'background']] = 0
+        return int(seen.argmax())
     if category in classes:
         return list(classes).index(category)
     if category.isdecimal() and int(category) < len(evidence):

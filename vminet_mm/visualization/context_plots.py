@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .context_maps import Magnitudes, area_of
-from .loading import Sample
+from .loading import Sample, typical_aspect
 
 DPI = 150
 CELL_INCHES = 1.5
@@ -29,7 +29,7 @@ def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) ->
     number = len(next(iter(blocks.values())))
     columns = number * min(max(1, MAX_COLUMNS // number), len(blocks))
     rows = -(-len(blocks) * number // columns)
-    figure = _figure(columns * CELL_INCHES, rows * (CELL_INCHES + 0.4))
+    figure = _figure(columns * CELL_INCHES, rows * (CELL_INCHES + 0.25))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -89,9 +89,8 @@ def save_share_maps(
         measured: For each image, a batch of its own, the magnitudes of every block.
         blocks: The names of the blocks to be drawn.
     """
-    figure = _figure(
-        (1 + len(blocks)) * CELL_INCHES + 0.8, len(samples) * (CELL_INCHES + 0.15) + 0.2
-    )
+    width = (1 + len(blocks)) * CELL_INCHES + 0.8
+    figure = _figure(width, len(samples) * (CELL_INCHES * typical_aspect(samples) + 0.2))
     grid = figure.subplots(len(samples), 1 + len(blocks), squeeze=False)
     for cells, sample, found in zip(grid, samples, measured, strict=True):
         _show(cells[0], sample.picture, sample.name)
@@ -100,7 +99,7 @@ def save_share_maps(
             image = _show(
                 axes, found[name].maps[0].cpu().numpy(), title, cmap='viridis', vmin=0, vmax=1
             )
-    figure.colorbar(image, ax=grid, label='share of the context', shrink=0.8)
+    figure.colorbar(image, ax=grid, label='share of the context', pad=0.01)
     return _save(figure, path)
 
 
@@ -113,7 +112,8 @@ def save_receptive_field(path: str | Path, field: Tensor, title: str = '') -> Pa
         title: A line above.
     """
     values = field.double().cpu()
-    figure = _figure(4.6, 4.0)
+    height, width = values.shape
+    figure = _figure(5.0, 3.8 * min(max(height / width, 0.5), 1.5) + 1.0)
     figure.suptitle(title, fontsize=7)
     axes = figure.subplots()
     decades = torch.log10(values / values.max()).clamp(min=-DECADES)

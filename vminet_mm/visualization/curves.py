@@ -148,8 +148,8 @@ def save_curves(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = min(len(keys), MAX_COLUMNS)
-    rows = -(-len(keys) // columns)
+    rows = -(-len(keys) // MAX_COLUMNS)
+    columns = -(-len(keys) // rows)
     size = (PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.2 * len(runs))
     # not through pyplot: a figure of its own leaves no global state and needs no display
     figure = Figure(figsize=size, dpi=DPI, layout='constrained')
@@ -176,6 +176,7 @@ def _draw(axes: Axes, key: str, runs: Sequence[RunCurves], log_y: bool) -> None:
         units.append(curve.unit)
         if curve.is_training and log_y:
             axes.set_yscale('log')
+    axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel(' or '.join(dict.fromkeys(units)))
     axes.set_title(key, loc='left', fontsize=9)

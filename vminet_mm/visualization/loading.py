@@ -1,6 +1,7 @@
 """A config's model, and images as its test pipeline makes them."""
 
 import argparse
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,12 @@ class LoadedModel:
         with DefaultScope.overwrite_default_scope(self.scope):
             data = self.model.data_preprocessor(pseudo_collate([packed]), False)
         return Sample(Path(path).name, picture, data['inputs'], data['data_samples'][0])
+
+
+def typical_aspect(samples: Sequence[Sample]) -> float:
+    """Height over width of the cells that show samples; very long pictures get smaller in them."""
+    aspects = [sample.picture.shape[0] / sample.picture.shape[1] for sample in samples]
+    return float(np.clip(np.median(aspects), 0.5, 1.5))
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -70,7 +70,8 @@ class WorkDir:
         Raises:
             ConfigError: If there is no checkpoint at all.
         """
-        best = self.run and self.run.best(metric_names(self.run)[0])
+        names = metric_names(self.run)  # none where the model found no object at all
+        best = self.run.best(names[0]) if names else None
         if best and best.checkpoint:
             return best.checkpoint
         found = sorted(self.folder.glob('*.pth'), key=lambda path: path.stat().st_mtime)
