@@ -18,19 +18,31 @@ from vminet_mm.datasets import CLASSES, PALETTE, SEG_CLASSES, SEG_PALETTE
 from vminet_mm.engine import load_config
 
 CONFIG_DIR = Path(__file__).parents[1] / 'configs'
-TASKS = {'mask_rcnn': 'mmdet', 'upernet': 'mmseg', 'cls': 'mmpretrain'}
-ALL = sorted(path for task in TASKS for path in (CONFIG_DIR / task).glob('*.py'))
+TASKS = {'mask_rcnn': 'mmdet', 'upernet': 'mmseg', 'cls': 'mmpretrain'}  # of the paper
+# other people's models: folder, and the task of the paper whose recipe they take
+OTHERS = {'cascade_rcnn': 'mask_rcnn', 'retinanet': 'mask_rcnn', 'segformer': 'upernet'}
+ALL = sorted(path for folder in (*TASKS, *OTHERS) for path in (CONFIG_DIR / folder).glob('*.py'))
 FULL = [path for path in ALL if not path.stem.endswith('_mini')]
 XS = {
     'mask_rcnn': CONFIG_DIR / 'mask_rcnn/mask-rcnn_vminet-xs_sfp_1x_coco.py',
     'upernet': CONFIG_DIR / 'upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py',
     'cls': CONFIG_DIR / 'cls/vminet-xs_3xb128-300e_in1k.py',
+    'cascade_rcnn': CONFIG_DIR / 'cascade_rcnn/cascade-mask-rcnn_vminet-xs_fpn_1x_coco.py',
+    'retinanet': CONFIG_DIR / 'retinanet/retinanet_vminet-xs_fpn_1x_coco.py',
+    'segformer': CONFIG_DIR / 'segformer/segformer_vminet-xs_8xb2-160k_ade20k-512x512.py',
 }
+SEG_NAME = (
+    r'_vminet-(?P<arch>ti|xs|s|b)_(?P<gpus>\d+)xb(?P<batch>\d+)'
+    r'-(?P<iters>\d+)k_ade20k-(?P<height>\d+)x(?P<width>\d+)'
+)
+DET_NAME = r'_vminet-(?P<arch>ti|xs|s|b)_(?P<neck>sfp|fpn)_1x_coco'
 # fields are joined by underscores, words within a field by hyphens
 NAMES = {
-    'mask_rcnn': r'mask-rcnn_vminet-(?P<arch>ti|xs|s|b)_(?P<neck>sfp|fpn)_1x_coco',
-    'upernet': r'upernet_vminet-(?P<arch>ti|xs|s|b)_(?P<gpus>\d+)xb(?P<batch>\d+)'
-    r'-(?P<iters>\d+)k_ade20k-(?P<height>\d+)x(?P<width>\d+)',
+    'mask_rcnn': 'mask-rcnn' + DET_NAME,
+    'cascade_rcnn': 'cascade-mask-rcnn' + DET_NAME,
+    'retinanet': 'retinanet' + DET_NAME,
+    'upernet': 'upernet' + SEG_NAME,
+    'segformer': 'segformer' + SEG_NAME,
     'cls': r'vminet-(?P<arch>ti|xs|s|b)(?P<v1>-v1)?(?P<r>-r)?'
     r'(_mask-(?P<mask>[a-z]+)|_attn-(?P<attention>none))?'
     r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<epochs>\d+)e_in1k',
@@ -50,6 +62,16 @@ def load(path: Path) -> Config:
     return deepcopy(_read(path))
 
 
+def task_of(path: Path) -> str:
+    """The task of the paper whose recipe a config takes."""
+    return OTHERS.get(path.parent.name, path.parent.name)
+
+
+def of_task(task: str) -> pytest.MarkDecorator:
+    paths = [path for path in FULL if task_of(path) == task]
+    return pytest.mark.parametrize('path', paths, ids=lambda path: path.stem)
+
+
 def build(cfg: Config) -> BaseModel:
     """The model as the Runner builds it."""
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
@@ -64,15 +86,16 @@ def fields(path: Path) -> dict[str, str | None]:
 
 
 def test_there_are_configs_of_every_task_and_a_mini_one_each() -> None:
-    assert {path.parent.name for path in FULL} == set(TASKS)
+    assert {path.parent.name for path in FULL} == {*TASKS, *OTHERS}
     assert {path.parent.name for path in ALL if path not in FULL} == set(TASKS)
     assert set(XS.values()) <= set(FULL)
+    assert {path.name for path in CONFIG_DIR.iterdir()} == {'_base_', *TASKS, *OTHERS}
 
 
 @name_of
 def test_builds_with_plain_batch_norms(path: Path) -> None:
     cfg = load(path)
-    assert cfg.default_scope == TASKS[path.parent.name]
+    assert cfg.default_scope == TASKS[task_of(path)]
     model = build(cfg)
     # synchronised ones need a process group; the Runner puts them in where there is one
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
@@ -96,10 +119,10 @@ def test_name_says_what_the_config_does(path: Path) -> None:
     if said.get('gpus'):
         assert cfg.train_dataloader.batch_size == int(said['batch'])
         assert cfg.auto_scale_lr.base_batch_size == int(said['gpus']) * int(said['batch'])
-    if path.parent.name == 'mask_rcnn':
+    if task_of(path) == 'mask_rcnn':
         assert cfg.model.neck.type == dict(sfp='SimpleFeaturePyramid', fpn='FPN')[said['neck']]
         assert cfg.train_cfg.max_epochs == 12
-    elif path.parent.name == 'upernet':
+    elif task_of(path) == 'upernet':
         assert cfg.train_cfg.max_iters == 1000 * int(said['iters'])
         crop = next(t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'RandomCrop')
         size = (int(said['height']), int(said['width']))
@@ -121,14 +144,14 @@ def test_optimiser_and_batch(path: Path) -> None:
         'mask_rcnn': (1e-4, 0.05, 2, 16),
         'upernet': (6e-5, 0.01, 2, 16),
         'cls': (5e-4, 0.025, 128, 384),
-    }[path.parent.name]
+    }[task_of(path)]
     assert (optimizer.type, tuple(optimizer.betas)) == ('AdamW', (0.9, 0.999))
     assert (optimizer.lr, optimizer.weight_decay) == (rate, decay)
     assert cfg.train_dataloader.batch_size == batch
     assert cfg.auto_scale_lr.base_batch_size == base_batch
     assert cfg.auto_scale_lr.enable is False
     # what the tests of schedule and decay below find for XS holds for every size
-    xs = load(XS[path.parent.name])
+    xs = load(XS[task_of(path)])
     assert cfg.param_scheduler == xs.param_scheduler
     assert cfg.optim_wrapper == xs.optim_wrapper
 
@@ -213,31 +236,35 @@ def transforms(cfg: Config, split: str) -> dict[str, dict]:
     return {t.type: t for t in cfg[f'{split}_dataloader'].dataset.pipeline}
 
 
-@pytest.mark.parametrize(
-    'path', [p for p in FULL if p.parent.name == 'mask_rcnn'], ids=lambda path: path.stem
-)
+@of_task('mask_rcnn')
 def test_detection_recipe(path: Path) -> None:
     cfg = load(path)
     assert cfg.model.backbone.drop_path_rate == 0.2
     assert cfg.model.backbone.norm_eval == 'auto'
-    assert cfg.model.test_cfg.rpn.max_per_img == 1000
-    assert cfg.model.roi_head.bbox_head.num_classes == 80
+    heads = cfg.model.get('roi_head', cfg.model).bbox_head
+    assert all(head.num_classes == 80 for head in (heads if isinstance(heads, list) else [heads]))
+    if path.parent.name != 'retinanet':
+        assert cfg.model.test_cfg.rpn.max_per_img == 1000
     train = transforms(cfg, 'train')
     assert (tuple(train['Resize'].scale), train['Resize'].keep_ratio) == ((1333, 800), True)
     assert train['RandomFlip'].prob == 0.5
     assert tuple(transforms(cfg, 'test')['Resize'].scale) == (1333, 800)
 
 
-@pytest.mark.parametrize(
-    'path', [p for p in FULL if p.parent.name == 'upernet'], ids=lambda path: path.stem
-)
+@of_task('upernet')
 def test_segmentation_recipe(path: Path) -> None:
     cfg = load(path)
-    decode, auxiliary = cfg.model.decode_head, cfg.model.auxiliary_head
-    assert (decode.type, decode.channels, decode.num_classes) == ('UPerHead', 512, 150)
-    assert (auxiliary.type, auxiliary.channels, auxiliary.num_classes) == ('FCNHead', 256, 150)
-    assert auxiliary.loss_decode.loss_weight == 0.4
-    assert cfg.model.backbone.drop_path_rate == 0.3
+    decode = cfg.model.decode_head
+    head, drop_path = {
+        'upernet': (('UPerHead', 512, 150), 0.3),
+        'segformer': (('SegformerHead', 256, 150), 0.1),
+    }[path.parent.name]
+    assert (decode.type, decode.channels, decode.num_classes) == head
+    assert cfg.model.backbone.drop_path_rate == drop_path
+    if path.parent.name == 'upernet':
+        auxiliary = cfg.model.auxiliary_head
+        assert (auxiliary.type, auxiliary.channels, auxiliary.num_classes) == ('FCNHead', 256, 150)
+        assert auxiliary.loss_decode.loss_weight == 0.4
     assert cfg.sync_bn == 'torch'
     train = transforms(cfg, 'train')
     assert tuple(train['RandomResize'].ratio_range) == (0.5, 2.0)
@@ -245,9 +272,7 @@ def test_segmentation_recipe(path: Path) -> None:
     assert 'PhotoMetricDistortion' in train
 
 
-@pytest.mark.parametrize(
-    'path', [p for p in FULL if p.parent.name == 'cls'], ids=lambda path: path.stem
-)
+@of_task('cls')
 def test_classification_recipe(path: Path) -> None:
     cfg = load(path)
     train, test = transforms(cfg, 'train'), transforms(cfg, 'test')
@@ -289,9 +314,9 @@ def tiny_batch(task: str) -> dict:
     return dict(inputs=inputs, data_samples=samples)
 
 
-@pytest.mark.parametrize('task', TASKS)
-def test_xs_learns_from_and_predicts_a_tiny_batch(task: str) -> None:
-    cfg = load(XS[task])
+@pytest.mark.parametrize('folder', XS)
+def test_xs_learns_from_and_predicts_a_tiny_batch(folder: str) -> None:
+    cfg, task = load(XS[folder]), OTHERS.get(folder, folder)
     if task == 'upernet':
         cfg.model.data_preprocessor.size = (64, 96)  # it would be padded to 512 x 512
     model, batch = build(cfg), tiny_batch(task)
@@ -313,7 +338,8 @@ def test_xs_learns_from_and_predicts_a_tiny_batch(task: str) -> None:
     for prediction in predictions:
         if task == 'mask_rcnn':
             found = prediction.pred_instances
-            assert found.masks.shape == (len(found), 64, 96)
+            assert ('masks' in found) == (folder != 'retinanet')
+            assert found.get('masks', torch.zeros(len(found), 64, 96)).shape[1:] == (64, 96)
             assert len(found.bboxes) == len(found.scores) <= 100
         elif task == 'upernet':
             assert prediction.pred_sem_seg.data.shape == (1, 64, 96)

@@ -11,7 +11,7 @@ from vminet_mm.analysis import count_complexity
 from vminet_mm.engine import load_config
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ('cls', 'mask_rcnn', 'upernet')
+FOLDERS = ('cascade_rcnn', 'cls', 'mask_rcnn', 'retinanet', 'segformer', 'upernet')
 ENTRIES = {
     entry['Config']: entry
     for folder in FOLDERS
@@ -75,7 +75,7 @@ def test_parameters_are_those_of_the_model(config: str) -> None:
 def test_flops_are_those_that_the_tool_measures(config: str) -> None:
     counts = count_complexity(load_config(ROOT / config))
     metadata = ENTRIES[config]['Metadata']
-    assert metadata['FLOPs'] == pytest.approx(counts.macs, rel=1e-3)
+    assert metadata['FLOPs'] == counts.macs
     assert metadata['Input Size'] == f'{counts.shape[0]} x {counts.shape[1]}'
 
 

@@ -1,0 +1,62 @@
+"""Errors of data pipelines: which image, which step, and out of a worker of a data loader."""
+
+import pytest
+from mmengine.dataset import BaseDataset, Compose
+from torch.utils.data import DataLoader
+
+from vminet_mm.compat.data_errors import DataError, why_unreadable
+
+
+def halve(data: dict) -> dict:
+    return data | dict(value=data['value'] / data['by'])
+
+
+def pipeline() -> Compose:
+    return Compose([lambda data: data | dict(by=data['value'] - 3), halve])
+
+
+class Numbers(BaseDataset):
+    def load_data_list(self) -> list[dict]:
+        return [dict(img_path=f'{k}.jpg', value=k) for k in range(self.metainfo['number'])]
+
+
+def numbers(number: int) -> Numbers:
+    return Numbers(metainfo=dict(number=number), pipeline=pipeline().transforms, ann_file='a.json')
+
+
+def test_what_works_is_left_alone() -> None:
+    assert pipeline()(dict(value=4))['value'] == 4
+    assert Compose([lambda data: None, halve])({}) is None
+
+
+def test_step_and_image() -> None:
+    with pytest.raises(DataError) as caught:
+        pipeline()(dict(img_path='a.jpg', value=3))
+    said = 'a.jpg: function fails, ZeroDivisionError: division by zero; mend or remove it; '
+    assert str(caught.value) == f'{said}tools/check_data.py CONFIG finds all such'
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    with pytest.raises(DataError, match="^function fails, KeyError: 'value'"):
+        pipeline()({})
+
+
+def test_a_pipeline_in_a_pipeline_names_the_image_once() -> None:
+    with pytest.raises(DataError) as caught:
+        Compose([pipeline()])(dict(img_path='a.jpg', value=3))
+    assert str(caught.value).count('a.jpg') == str(caught.value).count(' fails, ') == 1
+
+
+def test_worker() -> None:
+    loader = DataLoader(numbers(5), batch_size=1, num_workers=1, collate_fn=list)
+    with pytest.raises(DataError) as caught:
+        list(loader)
+    assert str(caught.value).startswith('3.jpg: function fails, ZeroDivisionError: ')
+
+
+def test_nothing_to_load() -> None:
+    assert len(numbers(2)) == 2
+    with pytest.raises(DataError, match='^a.json: no image is left; see what tools/check_data.py'):
+        numbers(0)
+
+
+def test_remote_files_are_not_looked_at() -> None:
+    assert why_unreadable('s3://bucket/a.jpg') is None

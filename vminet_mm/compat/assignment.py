@@ -1,0 +1,90 @@
+"""mmdet's trackers without the packages ``lap`` and ``motmetrics``.
+
+Each takes one function from them, to match tracks and detections. SciPy solves the same problem.
+"""
+
+from importlib.util import find_spec
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+
+from .import_hook import when_imported
+from .patching import mark_active
+
+_TRACKERS = 'mmdet.models.trackers'
+
+
+def assign(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Match rows and columns at the least cost, like ``motmetrics.lap.linear_sum_assignment``.
+
+    Args:
+        costs: (N, M); what is not finite must not be matched.
+
+    Returns:
+        tuple: Rows and columns of the matches. As many are made as there can be; among those the
+        sum of costs is the least.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    costs = np.asarray(costs, dtype=float)
+    allowed = np.isfinite(costs)
+    if not allowed.any():
+        return np.zeros(0, int), np.zeros(0, int)
+    # dearer than any set of allowed matches
+    forbidden = 2 * min(costs.shape) * np.abs(costs[allowed]).max() + 1
+    rows, columns = linear_sum_assignment(np.where(allowed, costs, forbidden))
+    kept = allowed[rows, columns]
+    return rows[kept], columns[kept]
+
+
+def lapjv(
+    cost: np.ndarray, extend_cost: bool = False, cost_limit: float = np.inf
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Match rows and columns, where no match costs more than the limit, like ``lap.lapjv``.
+
+    Args:
+        cost: (N, M).
+        extend_cost: Accepted and without effect: N and M may differ in any case.
+        cost_limit: Leaving one row and one column alone costs as much as this.
+
+    Returns:
+        tuple: The cost of the matches; the column of each row, and the row of each column, -1 for
+        none.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    cost = np.asarray(cost, dtype=float)
+    n, m = cost.shape
+    alone = cost_limit / 2 if np.isfinite(cost_limit) else np.abs(cost).sum() + 1
+    square = np.full((n + m, n + m), alone)
+    square[:n, :m] = cost
+    square[n:, m:] = 0
+    rows, columns = linear_sum_assignment(square)
+    matched = (rows < n) & (columns < m)
+    rows, columns = rows[matched], columns[matched]
+    of_row, of_column = np.full(n, -1), np.full(m, -1)
+    of_row[rows], of_column[columns] = columns, rows
+    return float(cost[rows, columns].sum()), of_row, of_column
+
+
+def apply() -> None:
+    """Let the trackers match with SciPy what they would match with a package that is missing."""
+    if find_spec('motmetrics') is None:
+        for name in ('sort_tracker', 'strongsort_tracker'):
+            when_imported(f'{_TRACKERS}.{name}', _mend_motmetrics)
+    if find_spec('lap') is None:
+        for name in ('byte_tracker', 'ocsort_tracker'):
+            when_imported(f'{_TRACKERS}.{name}', _mend_lap)
+
+
+def _mend_motmetrics(module: ModuleType) -> None:
+    if getattr(module, 'motmetrics', None) is None:
+        module.motmetrics = SimpleNamespace(lap=SimpleNamespace(linear_sum_assignment=assign))
+        module.linear_sum_assignment = assign
+        mark_active(__name__)
+
+
+def _mend_lap(module: ModuleType) -> None:
+    if getattr(module, 'lap', None) is None:
+        module.lap = SimpleNamespace(lapjv=lapjv)
+        mark_active(__name__)

@@ -1,0 +1,106 @@
+"""What fails in a data pipeline names the image, and why it cannot be read.
+
+Upstream raises whatever a transform raises: an assertion of OpenCV's C++ for an empty file, a bare
+AssertionError for a mask of a wrong size; from a worker of a data loader inside of a whole stack.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from ..texts import error_text, one_line
+from .import_hook import when_imported
+from .patching import wrap
+
+REMEDY = 'mend or remove it; tools/check_data.py CONFIG finds all such'
+
+
+class DataError(RuntimeError):
+    """An image or its labels cannot be used.
+
+    Args:
+        text: Which, why, and what to do. A data loader makes the error of a worker anew from the
+            worker's whole stack, of which the last line is kept.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(str(text).strip().splitlines()[-1].rpartition('DataError: ')[2])
+
+
+def apply() -> None:
+    """Name the image in errors of pipelines."""
+    when_imported('mmengine.dataset.base_dataset', lambda m: _mend_pipeline(m.Compose))
+    when_imported('mmengine.dataset.base_dataset', lambda m: _mend_dataset(m.BaseDataset))
+    when_imported('mmcv.transforms.loading', lambda m: _mend_loading(m.LoadImageFromFile))
+
+
+def _mend_pipeline(compose: type) -> None:
+    def call(original: Any, self: Any, data: Any) -> Any:
+        try:
+            return original(self, data)
+        except DataError:
+            raise
+        except Exception as error:  # any transform may raise anything
+            # the frame of the loop over the transforms, in its variable `t` the one that failed
+            frame = error.__traceback__.tb_next.tb_frame if error.__traceback__.tb_next else None
+            step = type(frame.f_locals.get('t')).__name__ if frame else 'the pipeline'
+            name = _name(data, step)
+            raise DataError(f'{name}{step} fails, {error_text(error)}; {REMEDY}') from error
+
+    wrap(compose, '__call__', call, __name__)
+
+
+def _mend_loading(loading: type) -> None:
+    def transform(original: Any, self: Any, results: dict) -> Any:
+        try:
+            return original(self, results)
+        except Exception as error:
+            reason = why_unreadable(results['img_path'])
+            if reason is None:  # on remote storage
+                raise
+            raise DataError(f'{results["img_path"]}: {reason}; {REMEDY}') from error
+
+    wrap(loading, 'transform', transform, __name__)
+
+
+def _mend_dataset(dataset: type) -> None:
+    def serialize(original: Any, self: Any) -> Any:
+        if not self.data_list:
+            place = self.ann_file or self.data_root or ', '.join(self.data_prefix.values())
+            raise DataError(f'{place}: no image is left; see what tools/check_data.py CONFIG says')
+        return original(self)
+
+    wrap(dataset, '_serialize_data', serialize, __name__)
+
+
+def _name(data: Any, step: str) -> str:
+    """The image that went into a pipeline, or its label map if that is what the step reads."""
+    files = data if isinstance(data, dict) else {}
+    labels = files.get('seg_map_path') if step == 'LoadAnnotations' else None
+    path = labels or files.get('img_path')
+    return f'{path}: ' if path else ''
+
+
+def why_unreadable(path: str | Path) -> str | None:
+    """Why OpenCV could not read an image; None if the file is not on this machine.
+
+    Args:
+        path: The file.
+    """
+    if '://' in str(path):
+        return None
+    path = Path(path)
+    if not path.is_file():
+        return 'it is a folder' if path.is_dir() else 'there is no such file'
+    if path.stat().st_size == 0:
+        return 'the file is empty'
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+            image.load()
+    except UnidentifiedImageError:
+        return 'it is no image, or of a kind that is not read'
+    except Exception as error:  # decoders raise errors of many kinds on damaged files
+        return f'it is truncated, damaged or too large ({one_line(error)[:120]})'
+    return f'OpenCV cannot decode it (of mode {mode} to Pillow); write it with 8 bits a channel'
