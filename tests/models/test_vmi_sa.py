@@ -93,12 +93,3 @@ def test_native_grid_of_a_checkpoint_is_resized(log: list[str]) -> None:
     torch.testing.assert_close(large.alpha, expected)
     resized = [line for line in log if 'resized' in line]
     assert resized == ['alpha resized from the grid (2, 3) of the checkpoint to (4, 5)']
-
-
-def test_bad_options() -> None:
-    with pytest.raises(ValueError, match="unknown attention 'softmax'"):
-        VMISABlock(4, (2, 2), attention='softmax')
-    with pytest.raises(ValueError, match="unknown context_resize 'nearest'"):
-        VMISABlock(4, (2, 2), context_resize='nearest')
-    with pytest.raises(ValueError, match="unknown mask 'x'"):
-        VMISABlock(4, (2, 2), mask='x')

@@ -155,24 +155,3 @@ def test_autocast(device: torch.device) -> None:
     with torch.autocast(device.type, dtype=torch.bfloat16):
         low = backbone(x)[-1]
     torch.testing.assert_close(low.float(), backbone(x)[-1], rtol=0.1, atol=0.05)
-
-
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(arch='xl'), "unknown arch 'xl'; choose one of ti, xs, s, b"),
-        (dict(arch=dict(base_channels=8)), 'an arch dict has the keys'),
-        (dict(arch=dict(TINY, depths=(1, 2))), 'depths must be four numbers'),
-        (dict(out_indices=(4,)), r'out_indices must name stages 0\.\.3'),
-        (dict(out_indices=()), 'out_indices'),
-        (dict(frozen_stages=5), r'frozen_stages must be in -1\.\.4, not 5'),
-        (dict(norm_eval='yes'), "norm_eval must be True, False or 'auto'"),
-        (dict(mask='diagonal'), "unknown mask 'diagonal'.*hybrid"),
-        (dict(attention='softmax'), "unknown attention 'softmax'"),
-        (dict(context_resize='crop'), "unknown context_resize 'crop'"),
-    ],
-    ids=str,
-)
-def test_bad_options(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        VMINet(**dict(dict(arch=TINY), **options))

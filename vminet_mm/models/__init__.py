@@ -1,4 +1,5 @@
 from .deploy import fold_norm_into_linear, switch_to_deploy
+from .padding import set_image_sizes, sized_data_preprocessor
 from .simple_fpn import SimpleFeaturePyramid
 from .vmi_sa import VMISABlock
 from .vminet import VMINet
@@ -8,5 +9,7 @@ __all__ = [
     'VMINet',
     'VMISABlock',
     'fold_norm_into_linear',
+    'set_image_sizes',
+    'sized_data_preprocessor',
     'switch_to_deploy',
 ]

@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from .options import check_count, check_norm
+
 
 class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of (B, C, H, W)."""
@@ -52,12 +54,18 @@ class SimpleFeaturePyramid(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_norm(norm_cfg)
+        if not scale_factors:
+            raise ValueError('scale_factors must name at least one level')
         if num_outs < len(scale_factors):
             raise ValueError(
                 f'num_outs={num_outs} is less than the {len(scale_factors)} scale_factors'
             )
         if not isinstance(in_channels, int):
+            if not -len(in_channels) <= in_index < len(in_channels):
+                raise ValueError(f'in_index={in_index} is none of {len(in_channels)} in_channels')
             in_channels = in_channels[in_index]
+        check_count('in_channels', in_channels)
         self.in_index = in_index
         self.num_outs = num_outs
         self.branches = nn.ModuleList()

@@ -1,17 +1,28 @@
 """The VMINet backbone (Table 1 of the paper)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule, PretrainedInit, initialize
 from mmengine.registry import MODELS
-from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checkpoints import load_backbone
 from ..ops import stage_masks
+from .options import (
+    check_choice,
+    check_count,
+    check_init_cfg,
+    check_norm,
+    check_share,
+    parse_arch,
+    parse_out_indices,
+    parse_size,
+)
+from .padding import image_sizes, maps_by_size, zero_padding
 from .vmi_sa import ConvBN, VMISABlock, fold_norm
 
 
@@ -41,6 +52,9 @@ class VMINet(BaseModule):
         channels_last: Compute in that memory format. ``'auto'`` does so on the CPU, where it is
             faster, and hands out the format of the input; with True the outputs have it, too, and
             with False the format is the input's throughout.
+        mask_padding: Compute each image of a batch as if it were alone, whatever the others pad it
+            to, and return zeros in its padding. Sizes come with the batch, see
+            :mod:`vminet_mm.models.padding`.
         proj_bn: The blocks of the authors' first release, with a norm at their end.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
         norm_cfg: Config of the norms.
@@ -79,6 +93,7 @@ class VMINet(BaseModule):
         recurrent_mask: str = 'readout',
         impl: str = 'auto',
         channels_last: bool | str = 'auto',
+        mask_padding: bool = False,
         proj_bn: bool = False,
         drop_path_rate: float = 0.0,
         norm_cfg: dict = dict(type='BN'),
@@ -88,16 +103,21 @@ class VMINet(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.arch = self._parse_arch(arch)
+        check_init_cfg(init_cfg)
+        self.arch = parse_arch(arch, self.arch_settings)
         depths = self.arch['depths']
-        self.out_indices = self._parse_out_indices(out_indices, len(depths))
-        if not -1 <= frozen_stages <= len(depths):
+        self.out_indices = parse_out_indices(out_indices, len(depths))
+        if frozen_stages not in range(-1, len(depths) + 1):
             raise ValueError(f'frozen_stages must be in -1..{len(depths)}, not {frozen_stages}')
-        if norm_eval not in (True, False, 'auto'):
-            raise ValueError(f"norm_eval must be True, False or 'auto', not {norm_eval!r}")
-        if channels_last not in (True, False, 'auto'):
-            raise ValueError(f"channels_last must be True, False or 'auto', not {channels_last!r}")
+        check_choice('norm_eval', norm_eval, (True, False, 'auto'))
+        check_choice('channels_last', channels_last, (True, False, 'auto'))
+        check_choice('mask_padding', mask_padding, (True, False))
+        check_count('in_channels', in_channels)
+        check_share('drop_path_rate', drop_path_rate, below=1)
+        check_share('band_halfwidth', band_halfwidth)
+        check_norm(norm_cfg)
         self.channels_last = channels_last
+        self.mask_padding = mask_padding
         self.attention = attention
         self.form = form
         self.recurrent_mask = recurrent_mask
@@ -121,7 +141,7 @@ class VMINet(BaseModule):
         self.stem = nn.Sequential(
             ConvBN(in_channels, self.stem_channels, 3, norm_cfg, stride=2), nn.ReLU6()
         )
-        self._build_stages(_halved(to_2tuple(img_size)), drop_path_rate, block_options)
+        self._build_stages(_halved(parse_size('img_size', img_size)), drop_path_rate, block_options)
         for i in self.out_indices:
             norm = build_norm_layer(norm_cfg, self.out_channels[i])[1]
             self.add_module(self._norm_name(i), norm)
@@ -149,9 +169,20 @@ class VMINet(BaseModule):
             channels = width
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) per output."""
+        """Map images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) per output.
+
+        Raises:
+            ValueError: With ``mask_padding``, if the images do not carry their sizes, or if batch
+                norms take statistics.
+        """
         is_last = x.is_contiguous(memory_format=torch.channels_last)
         hands_back = self.channels_last == 'auto' and not is_last
+        sizes = image_sizes(x) if self.mask_padding else ()
+        outputs = self._without_padding(x, sizes) if sizes else self._maps(x)
+        return tuple(y.contiguous() if hands_back else y for y in outputs)
+
+    def _maps(self, x: Tensor, with_norms: bool = True) -> list[Tensor]:
+        """The outputs, or what their norms are given."""
         if self.channels_last is True or (self.channels_last and x.device.type == 'cpu'):
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
@@ -159,8 +190,27 @@ class VMINet(BaseModule):
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in self.out_indices:
-                outputs.append(getattr(self, self._norm_name(i))(x))
-        return tuple(y.contiguous() if hands_back else y for y in outputs)
+                outputs.append(getattr(self, self._norm_name(i))(x) if with_norms else x)
+        return outputs
+
+    def _without_padding(self, x: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """The outputs of each image as if it were alone, with zeros beyond it."""
+        if _takes_statistics(self.stem, self.stages):
+            raise ValueError(
+                'mask_padding=True computes images of different sizes one after the other, so its '
+                'batch norms must not take statistics: train with norm_eval=True, or with '
+                'mask_padding=False'
+            )
+        strides = [4 * 2**i for i in self.out_indices]
+        norms = [getattr(self, self._norm_name(i)) for i in self.out_indices]
+        if not _takes_statistics(*norms):
+            return maps_by_size(self._maps, x, sizes, strides)
+        # those of the outputs have no pre-trained statistics: taken once, of all images
+        maps = maps_by_size(partial(self._maps, with_norms=False), x, sizes, strides)
+        return [
+            zero_padding(norm(y), sizes, stride)
+            for norm, y, stride in zip(norms, maps, strides, strict=True)
+        ]
 
     def init_weights(self) -> None:
         """Initialise; a ``Pretrained`` checkpoint is loaded strictly, last, and once."""
@@ -216,34 +266,12 @@ class VMINet(BaseModule):
     def _norm_name(self, stage: int) -> str:
         return 'norm' if stage == len(self.stages) - 1 else f'norm{stage}'
 
-    @classmethod
-    def _parse_arch(cls, arch: str | dict) -> dict:
-        """Return the settings of an arch given by name or as a dict."""
-        if isinstance(arch, str):
-            if arch not in cls.arch_settings:
-                raise ValueError(
-                    f'unknown arch {arch!r}; choose one of {", ".join(cls.arch_settings)}, '
-                    'or give a dict of base_channels, expansion and depths'
-                )
-            return cls.arch_settings[arch]
-        essential = {'base_channels', 'expansion', 'depths'}
-        if set(arch) != essential:
-            raise ValueError(f'an arch dict has the keys {sorted(essential)}, not {sorted(arch)}')
-        if len(arch['depths']) != 4 or min(arch['depths']) < 0:
-            raise ValueError(f'depths must be four numbers of blocks, not {arch["depths"]}')
-        return dict(arch)
-
-    @staticmethod
-    def _parse_out_indices(out_indices: int | Sequence[int], num_stages: int) -> tuple[int, ...]:
-        """Return the output stages as sorted, distinct numbers from 0."""
-        given = (out_indices,) if isinstance(out_indices, int) else tuple(out_indices)
-        if not given or not all(-num_stages <= i < num_stages for i in given):
-            raise ValueError(
-                f'out_indices must name stages 0..{num_stages - 1} (or negative), not {given}'
-            )
-        return tuple(sorted({i % num_stages for i in given}))
-
 
 def _halved(size: tuple[int, int]) -> tuple[int, int]:
     """The size after a convolution of stride 2."""
     return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def _takes_statistics(*modules: nn.Module) -> bool:
+    """Whether there is a batch norm in training mode."""
+    return any(isinstance(m, _BatchNorm) and m.training for x in modules for m in x.modules())

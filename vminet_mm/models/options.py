@@ -1,0 +1,115 @@
+"""Checks of the options of the models: a wrong one is named, with what it may be."""
+
+import math
+import numbers
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from mmengine.registry import MODELS
+
+ARCH_KEYS = ('base_channels', 'expansion', 'depths')
+
+
+def parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:
+    """The settings of an arch given by name or as a dict.
+
+    Args:
+        arch: A name among ``known``, or a dict of :data:`ARCH_KEYS`.
+        known: Settings by name.
+
+    Raises:
+        ValueError: If the name is unknown or the dict is not as it must be.
+    """
+    if not isinstance(arch, Mapping):
+        if not isinstance(arch, str) or arch not in known:
+            raise ValueError(
+                f'unknown arch {arch!r}; choose one of {", ".join(known)}, '
+                'or give a dict of base_channels, expansion and depths'
+            )
+        return known[arch]
+    if set(arch) != set(ARCH_KEYS):
+        raise ValueError(f'an arch dict has the keys {sorted(ARCH_KEYS)}, not {sorted(arch)}')
+    for name in ARCH_KEYS[:2]:
+        check_count(f'{name} of the arch', arch[name])
+    depths = arch['depths']
+    if not _is_sequence(depths) or len(depths) != 4 or not all(_is_whole(d, 0) for d in depths):
+        raise ValueError(f'depths must be four numbers of blocks, not {depths!r}')
+    return {name: arch[name] for name in ARCH_KEYS}
+
+
+def parse_out_indices(out_indices: Any, num_stages: int) -> tuple[int, ...]:
+    """The output stages as sorted, distinct numbers from 0.
+
+    Args:
+        out_indices: A number of a stage or several; negative ones count from the end.
+        num_stages: How many stages there are.
+
+    Raises:
+        ValueError: If there is none, or one is no stage.
+    """
+    given = tuple(out_indices) if _is_sequence(out_indices) else (out_indices,)
+    if not given or not all(_is_whole(i, -num_stages) and i < num_stages for i in given):
+        raise ValueError(
+            f'out_indices must name stages 0..{num_stages - 1} (or negative), not {out_indices!r}'
+        )
+    return tuple(sorted({i % num_stages for i in given}))
+
+
+def parse_size(name: str, size: Any) -> tuple[int, int]:
+    """A size in pixels, one number or (height, width), as a pair.
+
+    Raises:
+        ValueError: If it is neither, or not positive.
+    """
+    pair = tuple(size) if _is_sequence(size) else (size, size)
+    if len(pair) != 2 or not all(_is_whole(edge, 1) for edge in pair):
+        raise ValueError(f'{name} must be a number of pixels or (height, width), not {size!r}')
+    return pair
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise ValueError unless a value is one of the choices."""
+    if not any(value is choice or value == choice for choice in choices):
+        *others, last = map(repr, choices)
+        raise ValueError(f'{name} must be {", ".join(others)} or {last}, not {value!r}')
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Raise ValueError unless a value is a whole number of at least so much."""
+    if not _is_whole(value, least):
+        raise ValueError(f'{name} must be a whole number from {least}, not {value!r}')
+
+
+def check_share(name: str, value: Any, below: float = math.inf) -> None:
+    """Raise ValueError unless a value is a number from 0 to below a limit."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < below:
+        limit = f' to below {below:g}' if below < math.inf else ''
+        raise ValueError(f'{name} must be a number from 0{limit}, not {value!r}')
+
+
+def check_norm(norm_cfg: Any) -> None:
+    """Raise ValueError unless a config of a norm names one that there is."""
+    kind = norm_cfg.get('type') if isinstance(norm_cfg, Mapping) else None
+    if kind is None:
+        raise ValueError(f"norm_cfg must be a dict with a type, as dict(type='BN'); not {norm_cfg}")
+    with MODELS.switch_scope_and_registry(None) as registry:
+        if isinstance(kind, str) and registry.get(kind) is None:
+            raise ValueError(f'norm_cfg: unknown type {kind!r}; such as BN, SyncBN, GN and LN')
+
+
+def check_init_cfg(init_cfg: Any) -> None:
+    """Raise ValueError unless an ``init_cfg`` is a dict or several; a checkpoint must be named."""
+    usual = "init_cfg=dict(type='Pretrained', checkpoint=FILE)"
+    for entry in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg or {}]:
+        if not isinstance(entry, Mapping):
+            raise ValueError(f'init_cfg holds {entry!r} and not a dict; write {usual}')
+        if entry.get('type') == 'Pretrained' and not entry.get('checkpoint'):
+            raise ValueError(f'init_cfg of type Pretrained names no checkpoint; write {usual}')
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
