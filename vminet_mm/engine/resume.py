@@ -17,6 +17,7 @@ from ..compat.patching import temporarily
 from ..compat.safe_load import CheckpointError
 from .checkpoint_hook import INTERRUPTED, SafeCheckpointHook, replacing
 from .config import ConfigError
+from .nonfinite import NonFiniteLossHook
 from .randomness import IterationSeedHook, number_draws
 from .stopping import bear_signals
 
@@ -117,6 +118,26 @@ def _read(path: str, by_iteration: bool) -> ResumePoint:
     return ResumePoint(path, seed, epoch, done)
 
 
+class _AfterFreeBatches(Iterator):
+    """As many empty batches as a resumed loop draws and drops, then the data.
+
+    Args:
+        number: How many.
+        batches: The data, which begin where the run is resumed.
+    """
+
+    def __init__(self, number: int, batches: Iterator) -> None:
+        self._batches = chain(repeat(None, number), batches)
+
+    def __next__(self) -> object:
+        return next(self._batches)
+
+    def skip_iter(self, number: int) -> None:
+        """Draw and drop batches, as OneDL's mmengine asks for it."""
+        for _ in range(number):
+            next(self)
+
+
 class ResumableRunner(Runner):
     """MMEngine's runner, whose runs can be killed and resumed at any moment without a trace.
 
@@ -156,8 +177,7 @@ class ResumableRunner(Runner):
             loop = super().build_train_loop(loop)
         done = self.batches_done(0) if by_iteration else 0
         if done:
-            # the loop draws and drops as many batches: these are free
-            loop.dataloader_iterator = chain(repeat(None, done), loop.dataloader_iterator)
+            loop.dataloader_iterator = _AfterFreeBatches(done, loop.dataloader_iterator)
         return loop
 
     def batches_done(self, epoch: int) -> int:
@@ -166,8 +186,15 @@ class ResumableRunner(Runner):
         return point.batches_done if point and point.epoch == epoch else 0
 
     def register_default_hooks(self, hooks: dict[str, Hook | dict] | None = None) -> None:
-        """Register the hooks, :class:`.SafeCheckpointHook` in the place of MMEngine's own."""
-        hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1)) | dict(hooks or {})
+        """Register the hooks, :class:`.SafeCheckpointHook` in the place of MMEngine's own, and
+        :class:`.NonFiniteLossHook` unless the config has ``default_hooks.non_finite=None``."""
+        defaults = dict(
+            checkpoint=dict(type='CheckpointHook', interval=1),
+            non_finite=dict(type=NonFiniteLossHook),
+        )
+        hooks = defaults | dict(hooks or {})
+        if hooks['non_finite'] is None:
+            del hooks['non_finite']
         hook = hooks['checkpoint']
         kind = hook['type'] if isinstance(hook, dict) else None
         if kind in (CheckpointHook, 'CheckpointHook', 'mmengine.CheckpointHook'):

@@ -1,0 +1,65 @@
+"""Every parameter of every shipped config gets a gradient: DistributedDataParallel needs no
+``find_unused_parameters``."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import PixelData
+
+from vminet_mm import VMINet
+from vminet_mm.engine import load_config
+from vminet_mm.engine.config import find_key
+
+CONFIG_DIR = Path(__file__).parents[1] / 'configs'
+ALL = sorted(p for p in CONFIG_DIR.glob('*/*.py') if p.parent.name != '_base_')
+SIZE = 64, 96
+
+
+def batch(cfg: Config) -> dict:
+    """Two images with labels for every head, as a data loader gives them."""
+    if cfg.default_scope == 'mmdet':
+        from mmdet.testing import demo_mm_inputs
+
+        shapes = [[3, *SIZE]] * 2
+        return demo_mm_inputs(2, shapes, num_items=[3, 2], num_classes=5, with_mask=True)
+    images = [torch.randint(256, (3, *SIZE), dtype=torch.uint8) for _ in range(2)]
+    if cfg.default_scope == 'mmpretrain':
+        from mmpretrain.structures import DataSample
+
+        return dict(inputs=images, data_samples=[DataSample().set_gt_label(n) for n in (1, 4)])
+    from mmseg.structures import SegDataSample
+
+    samples = [SegDataSample(metainfo=dict(img_shape=SIZE, ori_shape=SIZE)) for _ in images]
+    for sample in samples:
+        sample.gt_sem_seg = PixelData(data=torch.randint(5, (1, *SIZE)))
+    return dict(inputs=images, data_samples=samples)
+
+
+def shrunk(path: Path) -> Config:
+    """The config with few blocks and small images; every kind of layer stays."""
+    cfg = load_config(path)
+    backbone = cfg.model.backbone
+    arch = VMINet.arch_settings[backbone.arch] if isinstance(backbone.arch, str) else backbone.arch
+    backbone.arch = arch | dict(depths=(1, 1, 2, 1))
+    preprocessor = cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
+    if preprocessor.get('size'):
+        preprocessor.size = SIZE
+    for _, sampler in find_key(cfg.model, 'sampler'):
+        sampler.num = 16  # boxes
+    return cfg
+
+
+@pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
+def test_every_parameter_gets_a_gradient(path: Path) -> None:
+    cfg = shrunk(path)
+    assert not cfg.get('find_unused_parameters', False)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model).train()
+        data = model.data_preprocessor(batch(cfg), training=True)
+        model.parse_losses(model(**data, mode='loss'))[0].backward()
+    learnt = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert len(learnt) > 50
+    assert [name for name, parameter in learnt.items() if parameter.grad is None] == []
