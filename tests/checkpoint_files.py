@@ -44,7 +44,7 @@ def published(release: str, seed: int = 0) -> State:
 
 def ours(seed: int = 0, **options) -> State:
     """State dict of a tiny backbone in which every tensor has values of its own."""
-    backbone = VMINet(TINY, img_size=32, **options)
+    backbone = VMINet(TINY, **dict(img_size=32) | options)
     generator = torch.Generator().manual_seed(seed)
     for value in backbone.state_dict().values():
         value.copy_(torch.rand(value.shape, generator=generator) * 10)

@@ -1,7 +1,7 @@
 """Interrupt training runs at random moments, resume them, and compare their ends bit for bit with
 those of runs that nothing happened to.
 
-    python tests/kill_and_resume.py [--interrupts 84] [switches]
+    python tests/kill_and_resume.py [--interrupts 96] [switches]
 
 Each case is interrupted in each way of WAYS in turn, and resumed after each.
 """
@@ -27,6 +27,7 @@ from vminet_mm.engine.checkpoint_hook import SafeCheckpointHook
 
 BEGINS = 'Checkpoints will be saved to'  # is logged when the training begins
 FULL = 'error: .* could not be written: File too large'
+AT_ONCE = 'KeyboardInterrupt'
 UNUSED = r'\.pth is not used: .* truncated'
 
 
@@ -77,26 +78,41 @@ def fill_disk(run: Run, seconds: float) -> bool:
     return True
 
 
-def stop(run: Run, seconds: float) -> bool:
+def terminate(run: Run, seconds: float) -> bool:
     """SIGTERM to one process and its data workers while it trains or validates."""
-    before = run.times_said(BEGINS)
+    return stop_by(run, seconds, signal.SIGTERM)
+
+
+def interrupt(run: Run, seconds: float) -> bool:
+    """SIGINT likewise."""
+    return stop_by(run, seconds, signal.SIGINT)
+
+
+def stop_by(run: Run, seconds: float, signum: int) -> bool:
+    """Whether a run ends with a saved state after a signal; else it came too late, or so early that
+    it ended the process at once."""
+    before, cut = run.times_said(BEGINS), run.times_said(AT_ONCE)
     run.start()
     while not run.wait(0.01) and run.times_said(BEGINS) == before:
         pass
     time.sleep(random.uniform(0, seconds / 2))
     for pid in random.sample([*run.pids.values()], min(1, len(run.pids))):
-        os.killpg(pid, signal.SIGTERM)
+        os.killpg(pid, signum)
     run.wait()
     run.kill()
     codes = set(run.codes.values())
-    if codes != {143} and any(codes) and -signal.SIGTERM not in codes:  # it came after the training
-        raise SystemExit(f'{run.work_dir}: exit codes {run.codes} after SIGTERM')
-    return codes == {143}
+    is_cut = -signum in codes or run.times_said(AT_ONCE) > cut
+    if codes != {128 + signum} and any(codes) and not is_cut:
+        name = signal.Signals(signum).name
+        raise SystemExit(f'{run.work_dir}: exit codes {run.codes} after {name}')
+    return codes == {128 + signum}
 
 
 WAYS = (
-    kill_and_truncate, kill_any_time, kill_writing, kill_unnamed, kill_named, fill_disk, stop
+    kill_and_truncate, kill_any_time, kill_writing, kill_unnamed, kill_named, fill_disk,
+    terminate, interrupt,
 )  # fmt: skip
+PARTS = {'state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'message_hub', 'meta'}
 
 
 def kill_by(run: Run, owner: Any, name: str, nth: int, *acts: Callable) -> bool:
@@ -142,6 +158,9 @@ def try_case(case: str, interrupts: int, data: Path, work_dir: Path) -> list[str
     seconds = reference.finish()
     expected = final_state(reference.work_dir)
     reference.finish()  # once more: there is nothing to do
+    missing = PARTS - expected[expected['latest']].keys()
+    if missing:
+        raise SystemExit(f'{case}: the last checkpoint has no {missing}')
     found = differences(final_state(reference.work_dir), expected)
     if found or reference.times_said('Validating first'):
         raise SystemExit(f'{case}: a finished run that is resumed changes {found}')
@@ -184,7 +203,7 @@ def finish_and_compare(run: Run, expected: dict) -> list[str]:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--interrupts', type=int, default=84, help='shared by the cases')
+    parser.add_argument('--interrupts', type=int, default=96, help='shared by the cases')
     parser.add_argument('--cases', nargs='+', default=[*CASES], choices=CASES)
     parser.add_argument('--data', type=Path, help='the built-in data; made if not given')
     parser.add_argument('--work-dir', type=Path, help='by default a temporary folder')

@@ -115,10 +115,12 @@ def test_of_a_dense_mm_checkpoint(write: Callable, tmp_path: Path) -> None:
     head = {'head.fc.weight': torch.randn(7, 32).half(), 'head.fc.bias': torch.randn(7)}
     config = Config(dict(model=dict(backbone=dict(type='VMINet', mask='hybrid'))))
     content = dict(
-        state_dict=prefixed('backbone.', state) | head, meta=dict(cfg=config.pretty_text)
+        state_dict=prefixed('backbone.', state) | head | {'neck.scale': torch.ones(2)},
+        meta=dict(cfg=config.pretty_text),
     )
     done = convert(write(content), tmp_path / 'mm.pth')
     again = convert(done.dst, tmp_path / 'again.pth')
+    assert 'left out: norm1, neck' in str(done) and 'left out' not in str(again)
     assert done.options == again.options
     assert done.options['mask'] == 'hybrid' and done.options['band_halfwidth'] == 0.5
     written = read_checkpoint(again.dst)

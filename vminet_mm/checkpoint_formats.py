@@ -118,7 +118,7 @@ def option_problems(given: Mapping, wanted: Mapping) -> list[str]:
         wanted: All of the model.
     """
     names = ['arch', 'proj_bn', 'attention']
-    if given['attention'] == wanted['attention']:
+    if given['attention'] == wanted['attention'] != 'none':
         names += [name for name in _DEFAULTS if name in given or name == 'form']
     given, wanted = {**_DEFAULTS, **given}, {**_DEFAULTS, **wanted}
     return [

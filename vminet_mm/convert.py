@@ -26,6 +26,7 @@ class Conversion:
         num_tensors: Number of tensors written.
         num_classes: Outputs of the class head.
         config: The config of configs/cls that takes the file, or None.
+        left_out: Names of the tensors that the classifier has no place for.
     """
 
     checkpoint: Checkpoint
@@ -34,6 +35,7 @@ class Conversion:
     num_tensors: int
     num_classes: int
     config: str | None
+    left_out: list[str]
 
     def __str__(self) -> str:
         source, key = self.checkpoint, self.checkpoint.state_key
@@ -45,6 +47,9 @@ class Conversion:
         ]
         if self.options['attention'] == 'vmi_sa' and 'mask' not in self.options:
             lines.append("mask: the source does not tell it; the paper's is 'tril'")
+        if self.left_out:
+            modules = dict.fromkeys(name.rpartition('.')[0] for name in self.left_out)
+            lines.append(f'left out: {", ".join(modules)}')
         return '\n'.join(lines)
 
 
@@ -79,7 +84,9 @@ def convert(
     num_classes = len(state['head.fc.weight'])
     fits = options.get('img_size', _IMG_SIZE) == _IMG_SIZE and num_classes == _NUM_CLASSES
     config = matching_config(options) if fits else None
-    return Conversion(checkpoint, dst, options, len(state), num_classes, config)
+    left_out = [name for name in checkpoint.backbone if f'backbone.{name}' not in state]
+    left_out += checkpoint.others
+    return Conversion(checkpoint, dst, options, len(state), num_classes, config, left_out)
 
 
 def _build(checkpoint: Checkpoint) -> tuple[VMINet, dict[str, Any]]:

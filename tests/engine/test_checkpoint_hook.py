@@ -2,15 +2,31 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import CheckpointHook
+from mmengine.registry import DefaultScope
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import DataLoader
 
+from vminet_mm.compat.safe_load import safe_load
 from vminet_mm.engine import ConfigError
-from vminet_mm.engine.checkpoint_hook import SafeCheckpointHook, replacing
+from vminet_mm.engine.checkpoint_hook import (
+    CheckpointWriteError,
+    SafeCheckpointHook,
+    replacing,
+)
 from vminet_mm.engine.resume import ResumableRunner
+
+
+@pytest.fixture(autouse=True)
+def _scope() -> Iterator[None]:
+    """Leave no default scope behind, as a runner does."""
+    with DefaultScope.overwrite_default_scope('mmengine'):
+        yield
 
 
 def names(folder: Path) -> list[str]:
@@ -44,6 +60,32 @@ def test_refusal_leaves_the_file_before(tmp_path: Path, number: int, text: str) 
         partial.write_text('ne')
         raise OSError(number, os.strerror(number))
     assert path.read_text() == 'old' and names(tmp_path) == ['epoch_1.pth']
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    runner = ResumableRunner(torch.nn.Linear(2, 3), str(tmp_path), experiment_name=str(tmp_path))
+    runner._train_loop = EpochBasedTrainLoop(runner, DataLoader([0]), max_epochs=1)
+    save = dict(save_optimizer=False, save_param_scheduler=False)
+    runner.save_checkpoint(tmp_path, 'epoch_1.pth', **save)
+    path = tmp_path / 'epoch_1.pth'
+    before = path.read_bytes()
+    # a device that has no room, where the file is written before it gets its name
+    (tmp_path / '.epoch_1.pth.partial').symlink_to('/dev/full')
+    with pytest.raises(CheckpointWriteError, match='No space left on device.*--resume'):
+        runner.save_checkpoint(tmp_path, 'epoch_1.pth', **save)
+    assert path.read_bytes() == before and [*tmp_path.glob('*.pth')] == [path]
+    assert not [*tmp_path.glob('.*')]
+    runner.save_checkpoint(tmp_path, 'epoch_1.pth', **save)  # there is room again
+    assert safe_load(path)['state_dict'].keys() == {'weight', 'bias'}
+
+
+def test_read_only_folder() -> None:
+    message = r'/sys/epoch_1\.pth could not be written: (Permission denied|Read-only file system)'
+    with (
+        pytest.raises(CheckpointWriteError, match=message),
+        replacing(Path('/sys/epoch_1.pth')) as partial,
+    ):
+        partial.write_text('a')
 
 
 def test_folder_that_is_gone(tmp_path: Path) -> None:
