@@ -3,20 +3,23 @@
 VENV ?= .venv
 PYTHON ?= python3
 JOBS ?= 2
+STACK ?= openmmlab
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 INSTALLED := $(VENV)/.vminet_mm_installed
 
-.PHONY: install demo test lint format clean
+.PHONY: install demo test test-onedl lint format clean
 
 install: $(INSTALLED)
 
-# A compiled mmcv that is already there is kept: mmcv-lite would overwrite its files.
+# A compiled mmcv that is already there is kept: mmcv-lite would overwrite its files. STACK=onedl
+# takes the mm packages from requirements/onedl.txt.
 $(INSTALLED): setup.py vminet_mm/version.py $(wildcard requirements/*.txt)
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	python -m pip install -r requirements/torch.txt
-	if python -m pip show -qq mmcv; then grep -v '^mmcv-lite' requirements/lock.txt; \
+	if test $(STACK) = onedl; then grep -v '^mm' requirements/lock.txt; cat requirements/onedl.txt; \
+	  elif python -m pip show -qq mmcv; then grep -v '^mmcv-lite' requirements/lock.txt; \
 	  else cat requirements/lock.txt; fi > $(VENV)/lock.txt
 	python -m pip install --quiet --no-deps -r $(VENV)/lock.txt
 	python -m pip install --no-deps --no-build-isolation --editable .
@@ -28,6 +31,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses $(JOBS) --dist worksteal
 
+# The same tests on OneDL's forks of the mm packages.
+test-onedl:
+	$(MAKE) test STACK=onedl VENV=.venv-onedl
+
 lint: $(INSTALLED)
 	ruff check .
 	ruff format --check .
@@ -37,4 +44,4 @@ format: $(INSTALLED)
 	ruff format .
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -21,10 +21,10 @@ setup(
         'vminet_mm.analysis': ['*.json'],
         'vminet_mm.visualization.report': ['*.jinja'],
     },
+    # and mmengine, which one of the extras `mm` and `onedl` brings, or a compiled mmcv
     install_requires=[
         'torch>=2.4',
         'torchvision>=0.19',
-        'mmengine>=0.10',
         'numpy',
         'pycocotools',
         'tqdm',
@@ -40,9 +40,17 @@ setup(
             'ftfy',  # mmsegmentation and mmpretrain import these two without requiring them
             'regex',
         ],
+        # OneDL's maintained forks, under the same import names; not beside those of `mm`
+        'onedl': [
+            'onedl-mmengine==0.10.12',
+            'onedl-mmcv==2.3.6',
+            'onedl-mmdetection==3.5.1',
+            'onedl-mmsegmentation==1.4.2',
+            'onedl-mmpretrain==1.3.6',
+        ],
         'bench': ['timm'],  # the peers of the benchmark
-        'tests': ['pytest', 'pytest-xdist', 'ruff'],
-        'vis': ['grad-cam', 'jinja2', 'tensorboard'],
+        'tests': ['hypothesis', 'markdown-it-py', 'pytest', 'pytest-xdist', 'ruff', 'scipy'],
+        'vis': ['grad-cam', 'jinja2'],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],
     },
 )

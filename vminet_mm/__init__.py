@@ -5,13 +5,18 @@ registers models and hooks in MMEngine's root registries, where mmdet, mmseg and
 them.
 """
 
-from . import compat
+import sys
+
 from .version import __version__
 
-compat.activate()  # before any mm package is imported by what follows
+# `python -m vminet_mm.doctor` imports this first, and must start where the rest cannot be imported
+if sys.argv[:1] != ['-m'] or 'vminet_mm.doctor' not in sys.orig_argv:
+    from . import compat
 
-from .engine.hooks import DeployHook, NormStatisticsHook  # noqa: E402
-from .models import SimpleFeaturePyramid, VMINet  # noqa: E402
+    compat.activate()  # before any mm package is imported by what follows
+
+    from .engine.hooks import DeployHook, NormStatisticsHook
+    from .models import SimpleFeaturePyramid, VMINet
 
 __all__ = ['DeployHook', 'NormStatisticsHook', 'SimpleFeaturePyramid', 'VMINet', '__version__']
 

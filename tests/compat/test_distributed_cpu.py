@@ -37,7 +37,7 @@ def test_two_processes_train_and_agree(python):
         mean = weight.clone()
         all_reduce(mean, 'mean')
         assert torch.allclose(mean, weight)
-        print('agreed', get_rank())
+        print(f'agreed {get_rank()}\\n', end='')  # in one piece, beside the other process
         """,
         '-m',
         'torch.distributed.run',

@@ -9,12 +9,39 @@ from vminet_mm.compat import package_utils
 
 @pytest.mark.parametrize(
     ('distribution', 'module'),
-    [('mmdet', 'mmdet'), ('mmsegmentation', 'mmseg'), ('mmcv-lite', 'mmcv'), ('mmseg', 'mmseg')],
+    [
+        ('mmdet', 'mmdet'),
+        ('mmsegmentation', 'mmseg'),
+        ('grad-cam', 'pytorch_grad_cam'),
+        ('mmseg', 'mmseg'),
+    ],
 )
 def test_path_of_a_distribution_or_a_package(distribution, module):
     path = Path(package_utils.get_installed_path(distribution))
     assert path.name == module
     assert (path / '__init__.py').is_file()
+
+
+@pytest.fixture
+def only_the_fork(tmp_path, monkeypatch):
+    """An environment in which `mmother` is installed by OneDL's fork of it alone."""
+    info = tmp_path / 'onedl_mmother-1.0.dist-info'
+    for folder in (info, tmp_path / 'mmother_module'):
+        folder.mkdir()
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: onedl-mmother\nVersion: 1.0\n')
+    (info / 'top_level.txt').write_text('mmother_module\n')
+    (tmp_path / 'mmother_module/__init__.py').touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_a_fork_is_found_under_the_name_of_what_it_forks(only_the_fork):
+    assert package_utils.is_installed('mmother')
+    assert package_utils.package2module('mmother') == 'mmother_module'
+    path = package_utils.get_installed_path('mmother')
+    assert path == str(only_the_fork / 'mmother_module')
+    with pytest.raises(metadata.PackageNotFoundError, match='^No package .* no_such'):
+        package_utils.package2module('no_such')
 
 
 def test_is_installed():
@@ -43,10 +70,14 @@ def test_a_config_inherits_from_an_installed_package(tmp_path):
 
 def test_off_where_pkg_resources_exists(monkeypatch):
     watched = []
+    monkeypatch.setattr(package_utils, 'is_onedl', lambda: False)
     monkeypatch.setattr(package_utils, 'when_imported', lambda name, _: watched.append(name))
     monkeypatch.setattr(package_utils.importlib.util, 'find_spec', lambda name: object())
     package_utils.apply()
     assert watched == []
+    monkeypatch.setattr(package_utils, 'is_onedl', lambda: True)
+    package_utils.apply()
+    monkeypatch.setattr(package_utils, 'is_onedl', lambda: False)
     monkeypatch.setattr(package_utils.importlib.util, 'find_spec', lambda name: None)
     package_utils.apply()
-    assert watched == ['mmengine.utils.package_utils']
+    assert watched == ['mmengine.utils.package_utils'] * 2

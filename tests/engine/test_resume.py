@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from vminet_mm.compat.safe_load import CheckpointError
 from vminet_mm.engine import ConfigError
-from vminet_mm.engine.resume import resume_from
+from vminet_mm.engine.resume import _AfterFreeBatches, resume_from
 
 
 def config(work_dir: Path, **settings) -> Config:
@@ -128,3 +128,11 @@ def test_numbers_that_are_none(tmp_path: Path, meta: dict) -> None:
     torch.save(dict(meta=dict(epoch=0, iter=0) | meta), path)
     with pytest.raises(CheckpointError, match=str(next(iter(meta.values())))):
         resume_from(config(tmp_path), str(path))
+
+
+def test_the_batches_before_are_skipped_at_no_cost() -> None:
+    """MMEngine's loop draws them one by one; OneDL's asks for them at once."""
+    one_by_one, at_once = (_AfterFreeBatches(3, iter('ab')) for _ in range(2))
+    assert [next(one_by_one) for _ in range(3)] == [None] * 3
+    at_once.skip_iter(3)
+    assert list(one_by_one) == list(at_once) == ['a', 'b']

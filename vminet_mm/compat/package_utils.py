@@ -1,6 +1,7 @@
-"""mmengine's look-up of installed packages without ``pkg_resources``.
+"""mmengine's look-up of installed packages without ``pkg_resources``, and for OneDL's forks.
 
-setuptools >= 82 has no ``pkg_resources``; ``mmdet::`` bases of a config need the look-up.
+setuptools >= 82 has no ``pkg_resources``; ``mmdet::`` bases of a config need the look-up. For
+``mmseg::`` it asks for mmsegmentation, and OneDL's fork of it does not find onedl-mmsegmentation.
 """
 
 import importlib.util
@@ -16,7 +17,7 @@ from .patching import wrap
 def is_installed(package: str) -> bool:
     """Whether there is a distribution or a regular package of this name."""
     try:
-        metadata.distribution(package)
+        _distribution(package)
         return True
     except metadata.PackageNotFoundError:
         spec = importlib.util.find_spec(package)
@@ -51,7 +52,7 @@ def package2module(package: str) -> str:
     Args:
         package: Name of the distribution.
     """
-    distribution = metadata.distribution(package)
+    distribution = _distribution(package)
     names = (distribution.read_text('top_level.txt') or '').split()
     if package in names or (not names and importlib.util.find_spec(package)):
         return package
@@ -60,9 +61,25 @@ def package2module(package: str) -> str:
     return names[0]
 
 
+def _distribution(package: str) -> metadata.Distribution:
+    """The distribution of this name, or OneDL's fork of it."""
+    try:
+        return metadata.distribution(package)
+    except metadata.PackageNotFoundError as error:
+        try:
+            return metadata.distribution(f'onedl-{package}')
+        except metadata.PackageNotFoundError:
+            raise error from None
+
+
+def is_onedl() -> bool:
+    """Whether the installed mmengine is OneDL's fork."""
+    return bool(list(metadata.distributions(name='onedl-mmengine')))
+
+
 def apply() -> None:
-    """Use importlib.metadata where ``pkg_resources`` is missing."""
-    if importlib.util.find_spec('pkg_resources') is None:
+    """Use importlib.metadata where ``pkg_resources`` is missing, and with OneDL's forks."""
+    if importlib.util.find_spec('pkg_resources') is None or is_onedl():
         when_imported('mmengine.utils.package_utils', _mend)
 
 

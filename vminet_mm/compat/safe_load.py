@@ -3,7 +3,9 @@
 Everything that reads weights through mmengine (``load_from``, ``--resume``, ``init_cfg``, test and
 inferencers) passes ``CheckpointLoader.load_checkpoint``, which is wrapped here. In upstream, files
 from a URL are loaded with ``weights_only=False`` on every release of torch, because
-``torch.hub.load_state_dict_from_url`` passes it explicitly.
+``torch.hub.load_state_dict_from_url`` passes it explicitly. OneDL's fork of mmengine allows the
+real ``getattr``, which reaches any function, and loads what torch refuses with
+``weights_only=False``.
 """
 
 import _compat_pickle
@@ -27,6 +29,9 @@ from .import_hook import when_imported
 from .patching import wrap
 
 _FORCE, _FORCE_NOT = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+_ENCRYPTED = 0x1  # flag of an entry of a zip archive
+# what torch raises where a file is not as it must be
+_DAMAGE = (EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 _environment_lock = threading.RLock()
 
 
@@ -100,11 +105,13 @@ def explained(source: str | os.PathLike) -> Iterator[None]:
                 f'{source} was refused: it is a TorchScript archive, which contains code, not a '
                 'checkpoint of weights. Nothing of it was run.'
             ) from None
-        if path is None or zipfile.is_zipfile(path):  # such as: saved on a GPU, there is none here
-            raise
+        is_archive = path is None or zipfile.is_zipfile(path)
+        if is_archive and 'PytorchStreamReader' not in str(error):
+            raise  # such as: saved on a GPU, there is none here
         raise CheckpointError(_damaged(source, error)) from error
-    except (EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        if path is None:
+    except Exception as error:
+        is_damage = isinstance(error, _DAMAGE) or type(error).__name__ == 'SafetensorError'
+        if path is None or not is_damage:
             raise
         raise CheckpointError(_damaged(source, error)) from error
 
@@ -128,23 +135,37 @@ def _check_content(path: Path) -> None:
         reason = 'the file is a web page: the download gave a login or error page instead'
     elif text.startswith(b'version https://git-lfs'):
         reason = 'the file is a Git LFS pointer: fetch the real file with `git lfs pull`'
+    elif path.suffix == '.safetensors':  # which torch reads, too
+        return
     elif head.startswith(b'PK\x03\x04'):
         if not zipfile.is_zipfile(path):
             reason = 'the file is truncated: its table of contents is missing. Get the file again'
         else:
             _check_archive(path)
-    elif not head.startswith(b'\x80') and path.suffix != '.safetensors':
+    elif not head.startswith(b'\x80'):
         reason = 'the file does not begin as torch.save writes it'
     if reason:
         raise CheckpointError(f'{path} is not a checkpoint: {reason}.')
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse arrays in the other byte order, which `safe_globals` would misread."""
+    """Refuse archives that torch.save did not write, and arrays in the other byte order, which
+    `safe_globals` would misread."""
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(entry.flag_bits & _ENCRYPTED for entry in archive.infolist()):
+                raise CheckpointError(
+                    f'{path} is not a checkpoint: the file is a zip archive with a password. '
+                    'Unpack it, and load what is in it.'
+                )
             names = [name for name in archive.namelist() if name.endswith('data.pkl')]
             pickles = b'.'.join(archive.read(name) for name in names)
+            if not names:
+                inside = ', '.join(archive.namelist()[:3]) or 'nothing'
+                raise CheckpointError(
+                    f'{path} is not a checkpoint: the file is a zip archive of other files '
+                    f'({inside}). Unpack it, and load the checkpoint that is in it.'
+                )
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise CheckpointError(_damaged(path, error)) from error
     # A dtype's state: the byte order as a one-letter string, memoised or not, then Nones.
@@ -187,4 +208,9 @@ def _mend(module: ModuleType) -> None:
         with weights_only(), explained(filename):
             return original(filename, *args, **kwargs)
 
+    def safe_torch_load(original: Any, file: Any, map_location: Any = None, **kwargs: Any) -> Any:
+        with weights_only():
+            return torch.load(file, map_location=map_location, weights_only=True)
+
     wrap(module.CheckpointLoader, 'load_checkpoint', load_checkpoint, __name__)
+    wrap(module, '_safe_torch_load', safe_torch_load, __name__)  # OneDL's fork only

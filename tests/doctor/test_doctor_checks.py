@@ -1,0 +1,221 @@
+"""The checks of operators, devices, Triton, room and compat, with simulated problems."""
+
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from vminet_mm.compat import PIECES
+from vminet_mm.doctor import can_train, diagnosis, machine, upstream
+from vminet_mm.doctor.report import Section, as_dict, as_text
+
+Usage = namedtuple('Usage', 'total used free')
+
+
+@pytest.fixture
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+
+
+def test_the_operators_of_this_installation_are_right() -> None:
+    section = upstream.check_operators()
+    assert section.facts['test on cpu'] == 'right'
+    assert section.problems == []
+
+
+def test_wrong_operators_are_found(monkeypatch: pytest.MonkeyPatch, without_gpu: None) -> None:
+    import mmcv.ops
+
+    monkeypatch.setattr(mmcv.ops, 'nms', lambda boxes, *_: (boxes, torch.arange(3)))
+    section = upstream.check_operators()
+    assert section.facts['test on cpu'] == 'nms wrong'
+    assert section.problems[0].fatal
+    monkeypatch.setattr(mmcv.ops, 'roi_align', lambda *_: torch.full((1, 1, 1, 1), 2.0))
+    assert upstream.check_operators().facts['test on cpu'] == 'nms, roi_align wrong'
+
+
+def test_operators_that_fail_are_explained(
+    monkeypatch: pytest.MonkeyPatch, without_gpu: None
+) -> None:
+    import mmcv.ops
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("Couldn't load custom C++ ops.")
+
+    monkeypatch.setattr(mmcv.ops, 'nms', fail)
+    (problem,) = upstream.check_operators().problems
+    assert 'torchvision does not fit torch' in problem.what and problem.fatal
+
+
+def test_a_compiled_mmcv_that_does_not_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_gpu: None
+) -> None:
+    import mmcv
+
+    (tmp_path / '_ext.cpython-311-x86_64-linux-gnu.so').touch()
+    monkeypatch.setattr(mmcv, '__path__', [str(tmp_path)])
+    section = upstream.check_operators()
+    assert 'was compiled for another torch' in section.problems[0].what
+    assert can_train([section])
+
+
+def test_every_piece_of_compat_is_listed() -> None:
+    facts = upstream.check_compat(all_imported=True).facts
+    assert list(facts) == list(PIECES)
+    assert facts['safe_load'].startswith('applied: ')
+    assert set(upstream.check_compat(False).facts.values()).isdisjoint({'not needed'})
+
+
+@pytest.mark.parametrize(
+    ('cuda', 'visible', 'what', 'remedy'),
+    [
+        (None, None, 'built for the CPU', '--force-reinstall torch torchvision'),
+        ('13.0', '', "CUDA_VISIBLE_DEVICES is ''", 'unset CUDA_VISIBLE_DEVICES'),
+        ('13.0', None, 'the driver does not serve CUDA 13.0', 'nvidia-smi'),
+    ],
+)
+def test_a_gpu_that_torch_does_not_use(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_gpu: None,
+    cuda: str | None,
+    visible: str | None,
+    what: str,
+    remedy: str,
+) -> None:
+    monkeypatch.setattr(machine, 'NVIDIA_DEVICE', tmp_path)
+    monkeypatch.setattr(torch.version, 'cuda', cuda)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if visible is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    section = machine.check_devices()
+    (problem,) = section.problems
+    assert what in problem.what and problem.remedy.endswith(remedy)
+    assert section.facts['GPU'] == 'none' and can_train([section])
+
+
+def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = SimpleNamespace(name='GPU of a test', total_memory=24 << 30)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.setattr(torch.cuda, 'get_device_properties', lambda index: gpu)
+    section = machine.check_devices()
+    assert section.facts['GPU 1'] == 'GPU of a test, 24 GiB'
+    assert section.problems == []
+
+
+def test_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert machine.check_triton().facts['state'].startswith('not used without a GPU')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(machine, 'find_spec', lambda name: None)
+    (problem,) = machine.check_triton().problems
+    assert problem.remedy == 'python -m pip install triton' and not problem.fatal
+    monkeypatch.setattr(machine, 'find_spec', lambda name: object())
+    monkeypatch.setattr(machine, '_kernel_error', lambda: 1.5e-7)
+    assert machine.check_triton().facts['state'].endswith('by 1.5e-07')
+
+
+@pytest.mark.parametrize(
+    ('message', 'remedy'),
+    [
+        ('Failed to find C compiler. Please specify via CC', 'sudo apt-get install -y gcc'),
+        ('PTX was compiled with an unsupported toolchain', 'model.backbone.impl=torch'),
+    ],
+)
+def test_triton_kernels_that_do_not_run(
+    monkeypatch: pytest.MonkeyPatch, message: str, remedy: str
+) -> None:
+    def fail() -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(machine, 'find_spec', lambda name: object())
+    monkeypatch.setattr(machine, '_kernel_error', fail)
+    (problem,) = machine.check_triton().problems
+    assert message in problem.what and problem.remedy.endswith(remedy) and problem.fatal
+
+
+def test_the_kernels_on_the_device_are_right(device: torch.device) -> None:
+    """On the CPU they fall back to torch, or are interpreted."""
+    assert machine._kernel_error(device.type) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ('disk', 'shared', 'problems'),
+    [
+        (9.0, 4.0, []),
+        (1.5, 4.0, [('only 1.5 GiB are free for checkpoints', False)]),
+        (0.1, 4.0, [('only 0.1 GiB are free', True)]),
+        (9.0, 0.0625, [('only 0.06 GiB of shared memory', False)]),
+    ],
+)
+def test_room(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    disk: float,
+    shared: float,
+    problems: list[tuple[str, bool]],
+) -> None:
+    def usage(folder: Path) -> Usage:
+        free = shared if folder == machine.SHARED else disk
+        return Usage(0, 0, free * machine.GIB)
+
+    monkeypatch.setattr(machine, 'SHARED', tmp_path / 'shm')
+    machine.SHARED.mkdir()
+    monkeypatch.setattr(machine.shutil, 'disk_usage', usage)
+    section = machine.check_space(str(tmp_path / 'not/yet/there'))
+    assert len(section.problems) == len(problems)
+    for problem, (what, fatal) in zip(section.problems, problems, strict=True):
+        assert what in problem.what and problem.fatal == fatal
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, 'access', lambda folder, mode: False)
+    problem = machine.check_space(str(tmp_path / 'work'))
+    assert f'{tmp_path} cannot be written' in [p.what for p in problem.problems]
+
+
+def test_a_check_that_fails_is_a_problem_of_its_own() -> None:
+    def check_something(_: int) -> Section:
+        raise KeyError('odd')
+
+    section = diagnosis._run(check_something, 3)
+    assert section.problems[0].what == "check_something failed: KeyError: 'odd'"
+    assert can_train([section])
+
+
+def test_text_and_json() -> None:
+    fine, ill = Section('first', dict(python='3.11')), Section('second')
+    ill.problem('a\n warning', 'mend it', fatal=False)
+    ill.problem('bad', 'mend this')
+    text = as_text([fine, ill])
+    assert text.splitlines() == [
+        'first',
+        '  python                   3.11',
+        '',
+        'second',
+        '',
+        'problem: bad',
+        '  -> mend this',
+        'warning: a warning',
+        '  -> mend it',
+        'Training cannot run.',
+    ]
+    assert as_text([fine]).endswith('Training can run.')
+    assert as_dict([fine, ill]) == dict(
+        can_train=False,
+        sections=[
+            dict(title='first', facts=dict(python='3.11'), problems=[]),
+            dict(
+                title='second',
+                facts={},
+                problems=[
+                    dict(what='a warning', remedy='mend it', fatal=False),
+                    dict(what='bad', remedy='mend this', fatal=True),
+                ],
+            ),
+        ],
+    )

@@ -1,0 +1,121 @@
+"""Are the data sets there, those of the configs or those that one config asks for?"""
+
+from pathlib import Path
+from typing import Any
+
+from .remedies import install, shorten
+from .report import Section
+
+MINI = 'data/mini'
+# name: where the configs look for it, and what lies there
+LAYOUTS = {
+    'COCO': (
+        'data/coco',
+        (
+            'annotations/instances_train2017.json',
+            'annotations/instances_val2017.json',
+            'train2017',
+            'val2017',
+        ),
+    ),
+    'ADE20K': (
+        'data/ade/ADEChallengeData2016',
+        ('images/training', 'images/validation', 'annotations/training', 'annotations/validation'),
+    ),
+    'ImageNet': ('data/imagenet', ('train', 'val')),
+    'built-in': (MINI, ('coco', 'ade', 'imagenet')),
+}
+
+
+def check_roots(data_root: str | None = None) -> Section:
+    """The folders that the configs read, or one folder that should have one of their layouts."""
+    section = Section('data')
+    if data_root is not None:
+        _recognise(section, data_root)
+        return section
+    for name, (root, parts) in LAYOUTS.items():
+        missing = [part for part in parts if not (Path(root) / part).exists()]
+        if not missing:
+            section.facts[name] = root
+            continue
+        absent = len(missing) == len(parts)
+        section.facts[name] = f'{root} is missing' if absent else f'{root} lacks {missing[0]}'
+        section.problem(f'{name}: {section.facts[name]}', _supply(root), fatal=False)
+    return section
+
+
+def _recognise(section: Section, data_root: str) -> None:
+    found = [
+        name
+        for name, (_, parts) in LAYOUTS.items()
+        if all((Path(data_root) / part).exists() for part in parts)
+    ]
+    section.facts[data_root] = ', '.join(found) or 'none of the layouts of docs/data.md'
+    if not found:
+        what = f'{data_root} has none of the layouts of COCO, ADE20K and ImageNet'
+        section.problem(what, _supply(data_root))
+
+
+def _supply(root: str) -> str:
+    """The command that puts data where they are looked for."""
+    root = root.rstrip('/')
+    if (Path(root) / '_').is_relative_to(MINI):
+        return 'python tools/dataset_converters/make_mini_data.py'
+    return f'mkdir -p {Path(root).parent} && ln -s WHERE_THE_DATA_ARE {root}'
+
+
+def check_config(config: str, data_root: str | None, usable: set[str]) -> tuple[Section, Any]:
+    """What a config needs: its package, its data and its checkpoints.
+
+    Args:
+        config: The config file.
+        data_root: As ``--data-root`` of the tools.
+        usable: Packages that can be imported, ``vminet_mm`` among them.
+
+    Returns:
+        tuple[Section, Config | None]: What was found, and the config if it could be read.
+    """
+    from ..engine.config import load_config
+
+    section = Section(f'what {config} needs')
+    if not Path(config).is_file():
+        section.problem(f'there is no config {config}', 'ls configs/*/*.py')
+        return section, None
+    if data_root is not None and not Path(data_root).is_dir():
+        section.problem(f'there is no folder {data_root}', _supply(data_root))
+        return section, None
+    try:
+        cfg = load_config(config, data_root=data_root)
+    except Exception as error:  # a config is a program
+        what = f'{config} cannot be read: {type(error).__name__}: {shorten(str(error))}'
+        missing = [name for name in ('mmdet', 'mmseg', 'mmpretrain') if name not in usable]
+        base = next((name for name in missing if name in str(error)), None)
+        section.problem(what, install(base) if base else f'python -i {config}')
+        return section, None
+    scope = cfg.get('default_scope') or 'mmengine'
+    section.facts['package'] = scope
+    if scope not in usable:
+        section.problem(f'{config} needs {scope}, which cannot be used', install(scope))
+    _check_files(section, cfg)
+    return section, cfg
+
+
+def _check_files(section: Section, cfg: Any) -> None:
+    from ..engine.preflight import dataset_paths, leaf_datasets, missing_paths
+
+    for split in ('train', 'val'):
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+        roots = [leaf.get('data_root') or dataset_paths(leaf)[0] for leaf in leaf_datasets(dataset)]
+        missing = missing_paths(cfg, split)
+        if roots:
+            section.facts[f'data of {split}'] = ', '.join(dict.fromkeys(roots))
+        if missing:
+            more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
+            section.problem(f'{split}: {missing[0]}{more} is missing', _supply(roots[0]))
+    init_cfg = ((cfg.get('model') or {}).get('backbone') or {}).get('init_cfg') or {}
+    for checkpoint in (cfg.get('load_from'), init_cfg.get('checkpoint')):
+        if checkpoint and '://' not in checkpoint:
+            section.facts['checkpoint'] = checkpoint
+            if not Path(checkpoint).is_file():
+                remedy = f'python tools/train.py {cfg.filename} --pretrained WHERE_IT_IS'
+                section.problem(f'there is no checkpoint {checkpoint}', remedy)

@@ -1,0 +1,58 @@
+"""All checks in their order, each as far as the packages allow it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .data import check_config, check_roots
+from .machine import check_devices, check_space, check_triton
+from .packages import TASKS, check_packages
+from .remedies import shorten
+from .report import Section
+from .upstream import check_compat, check_operators
+
+
+def diagnose(
+    config: str | None = None, data_root: str | None = None, installed: bool = True
+) -> list[Section]:
+    """Look at the installation, the machine and the data.
+
+    Args:
+        config: A config whose needs are checked; what else is missing is then no problem.
+        data_root: The folder that takes the place of the config's data; without a config, a folder
+            that should have one of the known layouts.
+        installed: Whether ``vminet_mm`` is installed, which its caller knows.
+
+    Returns:
+        list[Section]: What was found.
+    """
+    packages, usable = check_packages(installed)
+    sections = [packages]
+    if {'numpy', 'torch'} <= usable:
+        sections += [_run(check_devices), _run(check_compat, usable.issuperset(TASKS))]
+    if 'mmcv' in usable:
+        sections.append(_run(check_operators))
+    if 'vminet_mm' in usable:
+        sections.append(_run(check_triton))
+    work_dir = 'work_dirs'
+    if config is None:
+        sections.append(check_roots(data_root))
+    elif 'vminet_mm' in usable:
+        needs, cfg = check_config(config, data_root, usable)
+        sections.append(needs)
+        work_dir = cfg.work_dir if cfg else work_dir
+    return [*sections, _run(check_space, work_dir)]
+
+
+def _run(check: Callable[..., Section], *args: Any) -> Section:
+    """A check that itself fails is one more problem, and the other checks go on."""
+    try:
+        return check(*args)
+    except Exception as error:
+        name = check.__name__
+        section = Section(name)
+        section.problem(
+            f'{name} failed: {type(error).__name__}: {shorten(str(error))}',
+            f"python -c 'from vminet_mm.doctor.diagnosis import *; {name}(*{args})'",
+            fatal=False,
+        )
+        return section

@@ -1,0 +1,120 @@
+"""Devices, Triton, and room on the disk and in shared memory."""
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from .remedies import PIP, REINSTALL, shorten
+from .report import Section
+
+GIB = 1 << 30
+MIN_DISK = 2 * GIB  # six checkpoints of the XS detector with the state of its optimiser
+LEAST_DISK = GIB // 4
+# eight workers a process, two batches of 128 images of 224 x 224 each, three processes
+MIN_SHARED = 1 * GIB
+SHARED = Path('/dev/shm')
+NVIDIA_DEVICE = Path('/dev/nvidia0')
+
+
+def check_devices() -> Section:
+    """The GPUs that torch can use, or why it uses none; needs torch."""
+    import torch
+
+    section = Section('devices')
+    cuda = torch.version.cuda
+    section.facts['CUDA of torch'] = cuda or 'none, torch was built for the CPU'
+    if cuda:
+        section.facts['cuDNN'] = str(torch.backends.cudnn.version())
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            gpu = torch.cuda.get_device_properties(index)
+            section.facts[f'GPU {index}'] = f'{gpu.name}, {gpu.total_memory / GIB:.0f} GiB'
+        return section
+    section.facts['GPU'] = 'none'
+    section.facts['CPU'] = f'{os.cpu_count()} cores; training runs on it'
+    if NVIDIA_DEVICE.exists():
+        _explain_unused_gpu(section, cuda)
+    return section
+
+
+def _explain_unused_gpu(section: Section, cuda: str | None) -> None:
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if cuda is None:
+        what, remedy = 'torch was built for the CPU', f'{REINSTALL} torch torchvision'
+    elif visible is not None:
+        what, remedy = f'CUDA_VISIBLE_DEVICES is {visible!r}', 'unset CUDA_VISIBLE_DEVICES'
+    else:
+        what = f'the driver does not serve CUDA {cuda}; update it. It says of itself'
+        remedy = 'nvidia-smi'
+    section.problem(f'there is a GPU and torch does not use it: {what}', remedy, fatal=False)
+
+
+def check_triton() -> Section:
+    """Whether the fused kernels can run, shown by running them; needs torch and vminet_mm."""
+    import torch
+
+    section = Section('Triton kernels')
+    if not torch.cuda.is_available():
+        section.facts['state'] = "not used without a GPU: impl='auto' takes plain torch"
+    elif find_spec('triton') is None:
+        section.facts['state'] = "not installed: impl='auto' takes plain torch"
+        section.problem('Triton is not installed', f'{PIP} install triton', fatal=False)
+    else:
+        try:
+            section.facts['state'] = f'run, and differ from the definition by {_kernel_error():.1e}'
+        except Exception as error:  # of Triton, the C compiler it calls, or the driver
+            section.facts['state'] = "do not run, and impl='auto' takes them"
+            no_compiler = 'C compiler' in str(error)
+            section.problem(
+                f'the Triton kernels do not run: {shorten(str(error))}',
+                'sudo apt-get install -y gcc'
+                if no_compiler
+                else 'python tools/train.py CONFIG --cfg-options model.backbone.impl=torch',
+            )
+    return section
+
+
+def _kernel_error(device: str = 'cuda') -> float:
+    """The largest difference between kernel and definition on a small input."""
+    import torch
+
+    from ..ops import choose_op
+
+    query, key = torch.randn(2, 2, 8, 3, 4, device=device)
+    alpha, mask = torch.randn(3, 4, device=device), torch.ones(12, 8, device=device)
+    scale, beta = torch.ones(2, device=device)
+    inputs = query, key, alpha, mask, scale, beta
+    outputs = [choose_op('matrix', impl)(*inputs) for impl in ('triton', 'reference')]
+    return (outputs[0] - outputs[1]).abs().max().item()
+
+
+def check_space(work_dir: str = 'work_dirs') -> Section:
+    """Room for checkpoints where a run writes, and for batches in shared memory.
+
+    Args:
+        work_dir: Where runs write; it need not exist yet.
+    """
+    section = Section('room')
+    folder = Path(work_dir).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    section.facts['free on the disk'] = f'{free / GIB:.1f} GiB, for {work_dir}'
+    if free < MIN_DISK:
+        what = f'only {free / GIB:.1f} GiB are free for checkpoints in {work_dir}'
+        remedy = 'python tools/train.py CONFIG --work-dir A_FOLDER_ON_A_LARGER_DISK'
+        section.problem(what, remedy, fatal=free < LEAST_DISK)
+    if not os.access(folder, os.W_OK):
+        section.problem(f'{folder} cannot be written', f'sudo chown -R "$USER" {folder}')
+    if SHARED.is_dir():
+        shared = shutil.disk_usage(SHARED).free
+        section.facts['shared memory'] = f'{shared / GIB:.1f} GiB free in {SHARED}'
+        if shared < MIN_SHARED:
+            section.problem(
+                f'only {shared / GIB:.2f} GiB of shared memory are free: workers that load data '
+                'may die of a bus error (docker run --shm-size=8g avoids it)',
+                f'sudo mount -o remount,size=8G {SHARED}',
+                fatal=False,
+            )
+    return section
