@@ -11,6 +11,13 @@ launch() {
     shift 3
     local gpus=${GPUS:-8}
     local per_node=${GPUS_PER_NODE:-8}
+    local name
+    for name in gpus per_node; do
+        if ! [[ ${!name} =~ ^[1-9][0-9]*$ ]]; then
+            echo "error: GPUS and GPUS_PER_NODE are 1 or more, not '${!name}'" >&2
+            exit 2
+        fi
+    done
     per_node=$((gpus < per_node ? gpus : per_node))
     # shellcheck disable=SC2086  # SRUN_ARGS is a list of words
     exec srun --partition="$partition" --job-name="$job" --gres="gpu:$per_node" \

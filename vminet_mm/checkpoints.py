@@ -47,6 +47,7 @@ class Checkpoint:
         source: The file.
         state_key: The entry of the file that the weights were taken from, '' for the file itself.
         settings: What is known of ``mask``, ``band_halfwidth`` and ``recurrent_mask``.
+        others: Names of the tensors beside these, of a neck for example.
     """
 
     backbone: dict[str, Tensor]
@@ -55,6 +56,7 @@ class Checkpoint:
     source: str
     state_key: str = ''
     settings: dict[str, Any] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
 
     def options(self, arch_settings: Mapping[str, dict]) -> dict[str, Any]:
         """The options of the backbone which this fits; without ``mask`` if that is not known.
@@ -124,17 +126,20 @@ def read_checkpoint(
     body = {k: v for k, v in body.items() if not k.startswith('head.')}
     root = prefix.removesuffix('backbone.')
     head = {
-        part: state[name]
+        part: name
         for part in ('weight', 'bias')
         for name in (f'{root}head.{part}', f'{root}head.fc.{part}')
         if name in state
     }
+    taken = {prefix + name for name in body} | {*head.values()}
+    others = [name for name in state if name not in taken]
+    head = {part: state[name] for part, name in head.items()}
     release, settings = 'mm', read_options(content)
     if any('.f1.conv.' in name for name in body):
         release = 'first' if any('.g.bn.' in name for name in body) else 'second'
         settings = dict(mask='none') if release == 'first' else settings
         body = rename(body, path)
-    return Checkpoint(body, head, release, str(path), state_key, settings)
+    return Checkpoint(body, head, release, str(path), state_key, settings, others)
 
 
 def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
@@ -145,8 +150,9 @@ def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], l
 
     Raises:
         CheckpointMismatchError: Naming the tensors and their shapes, if arch, block release or
-            mask do not fit, or a tensor is missing or left over. Only the norms of stages which
-            one of the two does not return may be, and counters of batches may be missing.
+            mask do not fit, a tensor is missing or left over, or has NaN or infinite values. Only
+            the norms of stages which one of the two does not return may be missing or left over,
+            and counters of batches may be missing.
     """
     model, given = backbone.state_dict(), checkpoint.backbone
     left = [k for k in model if k not in given]
@@ -164,6 +170,7 @@ def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], l
     wrong = option_problems(options, _options(backbone))
     problems = [
         *wrong,
+        *not_finite(given),
         *_first([f'{k} {_shape(model[k])} is missing' for k in missing]),
         *_first([f'{k} {_shape(given[k])} is not in the model' for k in unknown]),
         *_first(
@@ -182,6 +189,21 @@ def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], l
             f'{"; ".join(problems)}.{fits}' + (f', as in {config}' if config else '')
         )
     return resized, left
+
+
+def not_finite(state: Mapping[str, Any]) -> list[str]:
+    """A sentence on the tensors of a state dict with NaN or infinite values, if there are any."""
+    bad = [
+        name
+        for name, value in state.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all()
+    ]
+    if not bad:
+        return []
+    return [
+        f'{len(bad)} tensors have NaN or infinite values ({", ".join(_first(bad))}), as of a '
+        'training that diverged: take an earlier checkpoint'
+    ]
 
 
 def load_backbone(
@@ -208,6 +230,7 @@ def load_backbone(
     resized, left = check_fit(backbone, source)
     names = backbone.state_dict().keys()
     unused = [k for k in source.backbone if k not in names] + [f'head.{k}' for k in source.head]
+    unused += source.others
     backbone.load_state_dict(source.backbone, strict=False)
     unchecked = backbone.attention == 'vmi_sa' and 'mask' not in source.settings
     note = f'. The file does not tell its mask; the model has {backbone.mask!r}'

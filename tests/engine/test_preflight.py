@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 
-from vminet_mm.engine import ConfigError, check_processes, require_data
+from vminet_mm.engine import ConfigError, require_data
 from vminet_mm.engine.preflight import dataset_paths
 
 
@@ -65,14 +64,3 @@ def test_everything_missing_is_named_with_the_layouts(tmp_path: Path) -> None:
 )
 def test_dataset_paths(dataset: dict, expected: list[str]) -> None:
     assert dataset_paths(dataset) == expected
-
-
-def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
-    monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
-    with pytest.raises(ConfigError, match='2 GPUs were asked for, 1 is there; start with 1'):
-        check_processes('pytorch')
-    assert check_processes('none') is None
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    assert check_processes('pytorch') is None

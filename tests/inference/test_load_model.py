@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config
 from tiny_configs import CLASSES, tiny_config
 
-from vminet_mm.compat.safe_load import CheckpointError
 from vminet_mm.engine import ConfigError
 from vminet_mm.inference import Predictor, load_model
 from vminet_mm.inference.loading import choose_device, dataset_meta
@@ -66,29 +65,6 @@ def test_a_checkpoint_must_fit(files: Files, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='does not fit') as caught:
         load_model(config, files['detection'][1], device='cpu')
     assert_one_line(caught.value)
-
-
-def test_the_mask_must_fit(files: Files) -> None:
-    """No tensor's shape tells the mask, but the checkpoint does."""
-    with pytest.raises(
-        ConfigError, match="mask is 'tril' in the checkpoint and 'band' in the model"
-    ):
-        load_model(
-            *files['classification'], device='cpu', cfg_options={'model.backbone.mask': 'band'}
-        )
-
-
-def test_bad_checkpoints(files: Files, tmp_path: Path) -> None:
-    config, _ = files['classification']
-    with pytest.raises(ConfigError, match=r'there is no checkpoint none\.pth'):
-        load_model(config, 'none.pth', device='cpu')
-    page = tmp_path / 'page.pth'
-    page.write_text('<html>')
-    with pytest.raises(CheckpointError, match='web page'):
-        load_model(config, page, device='cpu')
-    torch.save([1], tmp_path / 'list.pth')
-    with pytest.raises(ConfigError, match='holds a list, no state dict'):
-        load_model(config, tmp_path / 'list.pth', device='cpu')
 
 
 def test_bad_configs(files: Files) -> None:

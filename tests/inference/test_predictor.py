@@ -157,20 +157,6 @@ def test_ways_to_name_images(models: Models, images: list[Path]) -> None:
         model(pixels, batch_size=0)
 
 
-def test_bad_images(models: Models, images: list[Path], tmp_path: Path) -> None:
-    bad = tmp_path / 'bad.jpg'
-    bad.write_bytes(images[0].read_bytes()[:300])
-    model = models['classification']
-    with pytest.raises(InputError, match=r'bad\.jpg: truncated'):
-        model([images[0], bad])
-    told = []
-    frames = [Frame(str(path)) for path in (bad, images[0], bad, images[1])]
-    found = list(model.stream(frames, 2, lambda frame, reason: told.append((frame, reason))))
-    assert [p.frame.file for p in found] == [str(images[0]), str(images[1])]
-    assert [frame.file for frame, _ in told] == [str(bad)] * 2
-    assert all(reason.startswith('truncated') for _, reason in told)
-
-
 @pytest.mark.parametrize('task', KINDS)
 @pytest.mark.parametrize('size', [(1, 1), (1, 200), (130, 1)])
 def test_tiny_images(task: str, size: tuple, models: Models) -> None:

@@ -1,15 +1,13 @@
 """Finding and reading images and videos."""
 
-import io
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from vminet_mm.inference import InputError, Video, VideoWriter
-from vminet_mm.inference.sources import as_bgr, common_folder, find_inputs, read_image
+from vminet_mm.inference.sources import as_bgr, common_folder, find_inputs
 
 SIZE = (5, 7)
 PIXELS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)  # BGR
@@ -19,77 +17,8 @@ def png(pixels: np.ndarray) -> bytes:
     return cv2.imencode('.png', pixels)[1].tobytes()
 
 
-def pillow(image: Image.Image, kind: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-RGB = Image.fromarray(np.ascontiguousarray(PIXELS[..., ::-1]))
 GREY = PIXELS[..., 0]
 ALPHA = np.dstack([PIXELS, np.full(SIZE, 9, np.uint8)])
-WIDE = (PIXELS.astype(np.uint16) << 8) + 77
-READABLE = {
-    'colour.png': (png(PIXELS), PIXELS),
-    'colour.bmp': (pillow(RGB, 'BMP'), PIXELS),
-    'colour.tif': (pillow(RGB, 'TIFF'), PIXELS),
-    'colour.webp': (pillow(RGB, 'WEBP', lossless=True), PIXELS),
-    'grey.png': (png(GREY), np.dstack([GREY] * 3)),
-    'alpha.png': (png(ALPHA), PIXELS),
-    'of 16 bits.png': (png(WIDE), PIXELS),
-    'grey of 16 bits.png': (png(WIDE[..., 0]), np.dstack([GREY] * 3)),
-    'one pixel.png': (png(PIXELS[:1, :1]), PIXELS[:1, :1]),
-    'without a suffix': (png(PIXELS), PIXELS),
-}
-JPEG = cv2.imencode('.jpg', cv2.resize(PIXELS, (90, 70)))[1].tobytes()
-UNREADABLE = {
-    'empty.jpg': (b'', 'the file is empty'),
-    'text.jpg': (b'hello', 'not an image'),
-    'truncated.jpg': (JPEG[: len(JPEG) // 2], 'truncated'),
-    'truncated.png': (png(PIXELS)[:60], 'truncated'),
-    'header.png': (png(PIXELS)[:8], 'not an image'),
-    'damaged.png': (png(PIXELS)[:45] + bytes(30) + png(PIXELS)[75:], 'damaged'),
-}
-
-
-@pytest.mark.parametrize('name', READABLE)
-def test_images_of_many_kinds(name: str, tmp_path: Path) -> None:
-    content, pixels = READABLE[name]
-    (tmp_path / name).write_bytes(content)
-    read = read_image(tmp_path / name)
-    assert read.dtype == np.uint8
-    np.testing.assert_array_equal(read, pixels)
-
-
-def test_cmyk_and_rotated_photos(tmp_path: Path) -> None:
-    red = Image.new('RGB', (8, 16), (250, 20, 10))
-    red.convert('CMYK').save(tmp_path / 'cmyk.jpg', quality=100)
-    np.testing.assert_allclose(read_image(tmp_path / 'cmyk.jpg')[8, 4], (10, 20, 250), atol=4)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright
-    red.save(tmp_path / 'rotated.jpg', exif=exif)
-    assert read_image(tmp_path / 'rotated.jpg').shape == (8, 16, 3)
-
-
-@pytest.mark.parametrize('name', UNREADABLE)
-def test_bad_images(name: str, tmp_path: Path) -> None:
-    content, reason = UNREADABLE[name]
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=reason) as caught:
-        read_image(tmp_path / name)
-    assert '\n' not in str(caught.value)
-
-
-def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / 'a.png').write_bytes(png(PIXELS))
-    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)  # 35 pixels are more than twice that
-    with pytest.raises(InputError, match='too large .*35 pixels'):
-        read_image(tmp_path / 'a.png')
-
-
-def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match='cannot be opened .No such file'):
-        read_image(tmp_path / 'a.png')
 
 
 def test_arrays() -> None:

@@ -1,13 +1,19 @@
 """Loading a config and applying the switches that all tools share."""
 
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Collection, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import MODELS, OPTIMIZERS
+
+from ..texts import error_text
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
+SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
 
 class ConfigError(ValueError):
@@ -29,16 +35,16 @@ def load_config(
         work_dir: Where the run writes; by default ``work_dirs/`` and the name of the config.
 
     Raises:
-        ConfigError: If there is no such file or folder.
+        ConfigError: If there is no such file or folder, it is no config, or the options do not fit.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f'there is no config {path}; those shipped are in configs/')
-    cfg = Config.fromfile(path)
+    cfg = _read(path)
     if data_root is not None:
         set_data_root(cfg, data_root)
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    try:
+        cfg.merge_from_dict(cfg_options or {})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f'--cfg-options do not fit {path}: {error_text(error)}') from error
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
@@ -48,6 +54,88 @@ def load_config(
         if loader and loader.get('num_workers') == 0:
             loader['persistent_workers'] = False  # torch refuses the pair
     return cfg
+
+
+def _read(path: Path) -> Config:
+    """Read a config, or say in which of its files the error is."""
+    if path.is_dir():
+        raise ConfigError(f'{path} is a folder; give a config in it')
+    if not path.is_file():
+        raise ConfigError(f'there is no config {path}; those shipped are in configs/')
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f'{path} is no config: their names end with {", ".join(SUFFIXES)}')
+    try:
+        return Config.fromfile(path)
+    except Exception as error:  # a config is a program
+        raise ConfigError(_why_unreadable(path, error)) from error
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """What is wrong with a config, and in which of the files that it inherits from."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    files = [
+        Path(frame.f_locals['filename'])
+        for frame, _ in frames
+        if frame.f_code.co_name in ('_file2dict', '_parse_lazy_import')
+    ]
+    file = files[-1] if files else path
+    if isinstance(error, RecursionError) and len(set(files)) < len(files):
+        circle = [str(file) for file in (*dict.fromkeys(files), files[0])]
+        return f'{path}: its _base_ files go round in a circle: {" -> ".join(circle)}'
+    lines = [line for frame, line in frames if frame.f_code.co_filename == str(file)]
+    line = getattr(error, 'lineno', None) or next(reversed(lines), None)
+    where = str(file) if file.absolute() == path.absolute() else f'{file}, inherited by {path}'
+    return f'{where}{f", line {line}" if line else ""}: {error_text(error)}'
+
+
+def require_parts(cfg: Config, names: Collection[str]) -> None:
+    """Raise unless a config has these parts, and a scope that exists.
+
+    Args:
+        cfg: The config.
+        names: Such as ``'model'``.
+
+    Raises:
+        ConfigError: Naming what is missing.
+    """
+    absent = [name for name in names if not cfg.get(name)]
+    if absent:
+        raise ConfigError(
+            f'{cfg.filename or "the config"} has no {", ".join(absent)}; inherit what it lacks '
+            'from a config in configs/, with _base_'
+        )
+    scope = cfg.get('default_scope')
+    is_known = scope is None or MODELS._search_child(scope) is not None
+    if not is_known and not (str(scope).isidentifier() and find_spec(scope)):
+        raise ConfigError(
+            f'default_scope is {scope!r}, and there is no such package; '
+            "it is 'mmdet', 'mmseg' or 'mmpretrain', which pip installs"
+        )
+
+
+def require_optimizer(cfg: Config) -> None:
+    """Raise unless the optimizer of a config exists; MMEngine's error does not name it.
+
+    Raises:
+        ConfigError: Naming it.
+    """
+    kind = (cfg.optim_wrapper.get('optimizer') or {}).get('type')
+    with OPTIMIZERS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
+        if isinstance(kind, str) and registry.get(kind) is None:
+            raise ConfigError(
+                f'optim_wrapper.optimizer.type is {kind!r}, and there is no such optimizer; '
+                'such as AdamW and SGD'
+            )
+
+
+def part_being_built(error: BaseException) -> str | None:
+    """The ``type`` of the part of a config in whose making an error was raised, or None."""
+    parts = [
+        frame.f_locals.get('obj_type')
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name == 'build_from_cfg'
+    ]
+    return str(getattr(parts[-1], '__name__', parts[-1])) if parts else None
 
 
 def set_data_root(cfg: Config, data_root: str) -> None:

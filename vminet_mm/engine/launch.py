@@ -17,11 +17,21 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
 from ..checkpoint_formats import started_from_checkpoint
+from ..compat.data_errors import DataError
 from ..compat.safe_load import CheckpointError
-from .config import ConfigError, load_config
+from ..texts import error_text
+from .config import (
+    ConfigError,
+    load_config,
+    part_being_built,
+    require_optimizer,
+    require_parts,
+)
+from .data_check import require_sound_lists
 from .preflight import check_processes, require_data
 from .resume import ResumableRunner, ResumePoint, resume_from
 from .stopping import RunStoppedError
+from .weights import BUILD_ERRORS, check_content, explained_misfit, require_fit
 
 # how to have every image drawn into a folder, per drawing hook of the three packages
 DRAWING = {
@@ -29,6 +39,10 @@ DRAWING = {
     'SegVisualizationHook': dict(draw=True, interval=1),
     'VisualizationHook': dict(enable=True, interval=1),
 }
+# what a config must have
+TRAIN_PARTS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+TEST_PARTS = ('model', 'test_dataloader', 'test_evaluator')
+TRACEBACK = 'VMINET_TRACEBACK'  # set it to see where an error comes from
 # errors of a file system that whoever runs a tool can mend
 REFUSED = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS)
 
@@ -58,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namespace) -> None:
     """Run a tool; what a user can mend ends it with one line and not with a traceback.
 
-    After SIGTERM or SIGINT the exit code of a training is 143 or 130, as a shell counts.
+    ``VMINET_TRACEBACK=1`` in the environment keeps the traceback. After SIGTERM or SIGINT the exit
+    code of a training is 143 or 130, as a shell counts.
     """
     is_first = os.environ.get('LOCAL_RANK', '0') == '0'  # one of several processes tells
     exit_code = 0
@@ -68,12 +83,12 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
         exit_code = stopped.exit_code
         if is_first:
             print(stopped, file=sys.stderr)
-    except (ConfigError, CheckpointError) as error:
-        raise SystemExit(f'error: {error}' if is_first else 1) from None
-    except OSError as error:
-        if error.errno not in REFUSED:
+    except Exception as error:
+        text = _what_to_mend(error)
+        if text is None or os.environ.get(TRACEBACK):
             raise
-        raise SystemExit(f'error: {error}') from None
+        is_own = isinstance(error, (DataError, OSError))  # of this process alone
+        raise SystemExit(f'error: {text}' if is_first or is_own else 1) from None
     if torch.distributed.is_initialized():
         # a thread of gloo that outlives the interpreter aborts the process now and then, so the
         # model and its process groups go first
@@ -82,6 +97,16 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
         torch.distributed.destroy_process_group()
     if exit_code:
         raise SystemExit(exit_code)
+
+
+def _what_to_mend(error: Exception) -> str | None:
+    """What to tell of an error that a user can mend; None of any other."""
+    if isinstance(error, (ConfigError, CheckpointError, DataError)):
+        return str(error)
+    part = part_being_built(error)
+    if part:
+        return f'the config cannot be built: {part}: {error_text(error)}'
+    return str(error) if isinstance(error, OSError) and error.errno in REFUSED else None
 
 
 def train(args: argparse.Namespace) -> None:
@@ -93,7 +118,7 @@ def train(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: If the config, its data or the machine do not allow it.
     """
-    cfg = _load(args)
+    cfg = _load(args, TRAIN_PARTS)
     backbone = cfg.model.get('backbone') or ConfigDict()
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -107,10 +132,13 @@ def train(args: argparse.Namespace) -> None:
             raise ConfigError('--pretrained: the model of the config has no backbone')
         backbone.init_cfg = dict(type='Pretrained', checkpoint=args.pretrained)
     point = _resume_point(cfg, args.resume)
-    init_cfg = backbone.get('init_cfg')
-    for checkpoint in (cfg.get('load_from'), init_cfg and init_cfg.get('checkpoint')):
-        _require_file(checkpoint)
+    starts = [*_pretrained(backbone.get('init_cfg')), dict(checkpoint=cfg.get('load_from'))]
+    for start in starts:
+        _require_file(start.get('checkpoint'))
+    require_optimizer(cfg)
     require_data(cfg, ('train', 'val'))
+    require_fit(cfg, starts)
+    require_sound_lists(cfg, ('train', 'val'))
     runner = _build_runner(cfg, ResumableRunner)
     runner.resume_point = point
     runner.train()
@@ -128,12 +156,14 @@ def test(args: argparse.Namespace) -> dict[str, float]:
     Raises:
         ConfigError: If the config, its data or the machine do not allow it.
     """
-    cfg = _load(args)
+    cfg = _load(args, TEST_PARTS)
     _require_file(args.checkpoint)
     cfg.load_from = None  # loaded below: MMEngine would only warn of a checkpoint that does not fit
     if args.metrics and not args.metrics.endswith('.json'):
         raise ConfigError(f'--metrics {args.metrics}: give a file that ends with .json')
     require_data(cfg, ('test',))
+    content = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')
+    require_sound_lists(cfg, ('test',))
     if args.show or args.show_dir:
         draw_predictions(cfg, args.show_dir, args.show, args.wait_time)
     if args.tta:
@@ -143,12 +173,9 @@ def test(args: argparse.Namespace) -> dict[str, float]:
     if args.out:
         save_predictions(cfg, args.out)
     runner = _build_runner(cfg)
-    try:
+    check_content(runner.model, content, args.checkpoint, args.config)
+    with explained_misfit(args.checkpoint, args.config):
         runner.load_checkpoint(args.checkpoint, map_location='cpu', strict=True)
-    except CheckpointError:
-        raise
-    except RuntimeError as error:
-        raise ConfigError(f'{args.checkpoint} does not fit {args.config}: {error}') from None
     metrics = runner.test()
     if args.metrics and is_main_process():
         dump(metrics, args.metrics, indent=2)
@@ -227,10 +254,11 @@ def save_predictions(cfg: Config, out: str) -> None:
         raise ConfigError(f'--out {out}: give a file that ends with .pkl')
 
 
-def _load(args: argparse.Namespace) -> Config:
-    """The config with the shared switches applied, after a look at the machine."""
+def _load(args: argparse.Namespace, parts: tuple[str, ...]) -> Config:
+    """The config with the shared switches applied, after a look at it and at the machine."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options, args.data_root, args.work_dir)
+    require_parts(cfg, parts)
     cfg.launcher = args.launcher
     check_processes(args.launcher)
     return cfg
@@ -240,8 +268,15 @@ def _build_runner(cfg: Config, kind: type[Runner] = Runner) -> Runner:
     """Build the runner and its model; a wrong option is the config's error."""
     try:
         return kind.from_cfg(cfg)
-    except ValueError as error:
-        raise ConfigError(f'the config cannot be built: {error}') from error
+    except BUILD_ERRORS as error:
+        part = part_being_built(error) or 'the runner'
+        raise ConfigError(f'the config cannot be built: {part}: {error_text(error)}') from error
+
+
+def _pretrained(init_cfg: dict | list[dict] | None) -> list[dict]:
+    """The entries of an ``init_cfg`` that name a checkpoint."""
+    entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    return [e for e in entries if isinstance(e, dict) and e.get('type') == 'Pretrained']
 
 
 def _require_file(checkpoint: str | None) -> None:

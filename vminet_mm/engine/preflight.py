@@ -8,6 +8,9 @@ from mmengine.config import Config
 
 from .config import ConfigError
 
+# what each sets for the processes that it starts
+LAUNCHERS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_LOCAL_RANK')
+
 LAYOUTS = """The layouts are
   COCO      annotations/instances_{train,val}2017.json, train2017/, val2017/
   ADE20K    images/{training,validation}/*.jpg, annotations/{training,validation}/*.png
@@ -55,7 +58,8 @@ def dataset_paths(dataset: dict) -> list[str]:
 
 
 def check_processes(launcher: str) -> None:
-    """Raise if there are more processes on this machine than GPUs; without CUDA any number goes.
+    """Raise if a launcher is named that did not start this process, or if there are more processes
+    on this machine than GPUs; without CUDA any number goes.
 
     Args:
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
@@ -63,6 +67,12 @@ def check_processes(launcher: str) -> None:
     Raises:
         ConfigError: Saying what to ask for instead.
     """
+    told = LAUNCHERS.get(launcher)
+    if told and told not in os.environ:
+        raise ConfigError(
+            f'--launcher {launcher}: it did not start this process ({told} is not set); start '
+            'with tools/dist_train.sh or tools/slurm_train.sh, or leave out --launcher'
+        )
     variable = dict(pytorch='LOCAL_WORLD_SIZE', slurm='SLURM_NTASKS_PER_NODE').get(launcher, '')
     wanted = os.environ.get(variable, '1')
     wanted = int(wanted) if wanted.isdecimal() else 1

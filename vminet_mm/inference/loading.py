@@ -9,15 +9,13 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, MODELS, DefaultScope
-from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from mmengine.registry import DATASETS, DefaultScope
 from torch import nn
 
-from ..checkpoint_formats import read_options
 from ..engine.config import ConfigError, load_config
 from ..engine.preflight import leaf_datasets
-from ..models import VMINet, switch_to_deploy
+from ..engine.weights import build_model, load_weights
+from ..models import switch_to_deploy
 from ..visualization.samples import class_colours
 from .predictions import KINDS
 from .predictor import Predictor
@@ -57,7 +55,7 @@ def load_model(
     target = choose_device(device)
     with DefaultScope.overwrite_default_scope(scope):
         model = _build(cfg, name)
-        meta = _load_weights(model, checkpoint, name)
+        meta = load_weights(model, checkpoint, name)
         classes, palette = dataset_meta(cfg, scope, meta, _number_of_classes(model))
         if deploy and not switch_to_deploy(model):
             raise ConfigError(f'the model of {name} has no VMINet that could be folded')
@@ -88,37 +86,8 @@ def _build(cfg: Config, name: str) -> nn.Module:
         raise ConfigError(f'{name} has no model or no test_dataloader, so it cannot predict')
     if cfg.get('data_preprocessor'):  # where mmpretrain's configs have it
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    try:
-        return revert_sync_batchnorm(MODELS.build(cfg.model))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f'the model of {name} cannot be built: {_one_line(error)}') from error
-
-
-def _load_weights(model: nn.Module, path: str | PathLike, name: str) -> dict[str, Any]:
-    """Load a checkpoint strictly; returns its ``meta``."""
-    try:
-        content = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
-    except FileNotFoundError:
-        raise ConfigError(f'there is no checkpoint {path}') from None
-    if not isinstance(content, Mapping):
-        raise ConfigError(f'{path} holds a {type(content).__name__}, no state dict')
-    known = read_options(content)
-    problems = [
-        f'{option} is {value!r} in the checkpoint and {getattr(backbone, option)!r} in the model'
-        for backbone in model.modules()
-        if isinstance(backbone, VMINet) and backbone.attention != 'none'
-        for option, value in known.items()
-        if getattr(backbone, option) != value
-    ]
-    if not problems:
-        try:
-            _load_checkpoint_to_model(model, content, strict=True)
-        except RuntimeError as error:
-            problems = [_one_line(error, 500)]
-    if problems:
-        raise ConfigError(f'{path} does not fit {name}: {"; ".join(problems)}')
-    meta = content.get('meta')
-    return meta if isinstance(meta, dict) else {}
+    model = build_model(cfg.model, cfg.default_scope, f'the model of {name}')
+    return revert_sync_batchnorm(model)
 
 
 def dataset_meta(
@@ -172,8 +141,3 @@ def _number_of_classes(model: nn.Module) -> int:
     """The largest ``num_classes`` of a head: an RPN's has 1. 0 if no head tells it."""
     told = [getattr(m, 'num_classes', None) for n, m in model.named_modules() if 'head' in n]
     return max((number for number in told if isinstance(number, int)), default=0)
-
-
-def _one_line(error: Exception, length: int = 300) -> str:
-    text = ' '.join(str(error).split())
-    return text if len(text) <= length else f'{text[:length]} ...'

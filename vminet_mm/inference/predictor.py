@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from torch import nn
 
+from ..compat.data_errors import DataError
 from ..engine.config import ConfigError
 from ..engine.preflight import leaf_datasets
 from .predictions import Prediction
@@ -134,7 +135,9 @@ class Predictor:
             data = self._pipeline(
                 dict(img=content, img_path=frame.file, img_id=0, img_shape=size, ori_shape=size)
             )
-        except (cv2.error, ValueError, ZeroDivisionError) as error:
+        except DataError as error:
+            if not isinstance(error.__cause__, (cv2.error, ValueError, ZeroDivisionError)):
+                raise
             raise InputError(
                 f'the test pipeline cannot take {size[1]} x {size[0]} pixels'
             ) from error

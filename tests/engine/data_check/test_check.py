@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from checking import CONFIGS, OPTIONS, ROOT, SPLITS, check, only_problem, truncate
+from checking import CONFIGS, OPTIONS, ROOT, check, only_problem, truncate
 from mmengine.registry import DATASETS
 
 from vminet_mm.datasets import CLASSES
@@ -110,18 +110,6 @@ def test_class_count_of_every_head(layout: str, heads: list[str], mini_root: Pat
 # ---- segmentation
 
 
-def test_label_out_of_range(copy_of: Callable) -> None:
-    root = copy_of('ade')
-    path = root / 'annotations/training/000000000002.png'
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    labels[:3, :3] = 7
-    labels[-1] = 255
-    cv2.imwrite(str(path), labels)
-    problem = only_problem(check(root, ('train',), samples=1))
-    assert f'train: label 7 is out of range in 1 label maps ({path})' in problem
-    assert 'the labels are 1 to 6, ignored are 0 and 255' in problem
-
-
 def test_label_maps_of_a_wrong_kind(copy_of: Callable) -> None:
     root = copy_of('ade')
     folder = root / 'annotations/training'
@@ -149,7 +137,7 @@ def test_no_image_of_the_suffix(copy_of: Callable) -> None:
 def test_label_table_is_what_mmseg_makes_of_a_file(copy_of: Callable) -> None:
     root = copy_of('ade')
     path = root / 'annotations/training/000000000001.png'
-    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    values = (np.arange(128 * 160) % 256).astype(np.uint8).reshape(128, 160)
     cv2.imwrite(str(path), values)
     cfg = load_config(ROOT / CONFIGS['ade'], OPTIONS['ade'], str(root))
     cfg.train_dataloader.dataset.pipeline = cfg.train_dataloader.dataset.pipeline[:2]
@@ -200,19 +188,7 @@ def test_list_of_images(copy_of: Callable) -> None:
     assert 'labels 5 are out of range; there are 5 classes' in report.problems[1]
 
 
-def test_more_asked_than_classes(mini_root: Path) -> None:
-    problem = only_problem(check(mini_root / 'imagenet', samples=1, val_evaluator__topk=(1, 6)))
-    assert 'val_evaluator.topk asks for the best 6 of 5 classes' in problem
-
-
 # ---- the config and the tool
-
-
-def test_classes_written_as_text(mini_root: Path) -> None:
-    options = {f'{split}_dataloader__dataset__metainfo__classes': 'circle' for split in SPLITS}
-    problems = check(mini_root / 'coco', **options).problems
-    assert len(problems) == 2
-    assert "metainfo.classes is the text 'circle', not a list of names" in problems[0]
 
 
 def test_unknown_task_and_absent_split(mini_root: Path) -> None:

@@ -20,11 +20,13 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from tqdm import tqdm
 
+from ...texts import error_text
 from ..config import ConfigError, find_key
 from ..preflight import leaf_datasets, missing_paths
+from .classes import check_classes_agree, check_model, is_text, note_classes
 from .coco import check_coco
 from .layouts import check_folders, check_label_maps
-from .report import Report, Sample, error_text, some
+from .report import Report, Sample, some
 
 # The check of one data set's files, by default_scope. Each takes the data set before that has read
 # its files: what is wrong with them shall be named, and not end in the reader's traceback.
@@ -66,9 +68,9 @@ def check_config(
         echo(f'{split}:')
         with DefaultScope.overwrite_default_scope(scope):
             _check_split(report, cfg, split, samples, seed)
-    _check_classes_agree(report)
+    check_classes_agree(report)
     if report.classes:
-        _check_model(report, cfg, len(next(iter(report.classes.values()))))
+        check_model(report, cfg, len(next(iter(report.classes.values()))))
     return report
 
 
@@ -87,15 +89,10 @@ def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: in
     whole = cfg[f'{split}_dataloader'].dataset
     for leaf in leaf_datasets(whole):
         # a first one that reads no file, for the checks that name what is wrong with the files
-        dataset = _build(report, split, leaf | dict(lazy_init=True, pipeline=[]))
+        dataset = build(report, split, leaf | dict(lazy_init=True, pipeline=[]))
         if dataset is None:
             return
-        classes = dataset.metainfo.get('classes')
-        if isinstance(classes, str):
-            report.problem(
-                f'{split}: metainfo.classes is the text {classes!r}, not a list of names',
-                'write "[a,b]" in --cfg-options, and in a config ("a",) with a comma for one name',
-            )
+        if is_text(report, split, dataset.metainfo.get('classes')):
             return
         try:
             LAYOUT_CHECKS[DefaultScope.get_current_instance().scope_name](
@@ -106,16 +103,16 @@ def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: in
             return
         classes = tuple(dataset.metainfo.get('classes') or ())
         report.fact('classes', f'{len(classes)}')
-        report.classes.setdefault(split, classes)
+        note_classes(report, split, leaf, classes)
         report.palettes.setdefault(split, dataset.metainfo.get('palette'))
     _check_evaluators(report, cfg, split)
     unreadable = len(report.problems) > before
-    dataset = _build(report, split, whole, quiet=unreadable)
+    dataset = build(report, split, whole, quiet=unreadable)
     if dataset is not None:
         report.samples[split] = open_samples(report, split, dataset, samples, rng)
 
 
-def _build(report: Report, split: str, config: dict, quiet: bool = False) -> Any:
+def build(report: Report, split: str, config: dict, quiet: bool = False) -> Any:
     """Build a data set; None, and a problem unless quiet, if it refuses."""
     try:
         with redirect_stdout(StringIO()):  # pycocotools prints its progress
@@ -219,39 +216,6 @@ def to_picture(inputs: torch.Tensor) -> np.ndarray:
         low, high = image.min(), image.max()
         image = 255 * (image - low) / max(high - low, 1e-6)
     return np.ascontiguousarray(image, dtype=np.uint8)
-
-
-def _check_classes_agree(report: Report) -> None:
-    """All splits must number the same classes alike."""
-    (first, names), *others = report.classes.items() or [('', ())]
-    for split, other in others:
-        if other != names:
-            differing = some(sorted(set(names) ^ set(other))) or 'their order differs'
-            report.problem(
-                f'{split}: its {len(other)} classes are not the {len(names)} of {first} '
-                f'({differing})',
-                'a label must mean the same class in both: complete the folders, or give both the '
-                'same metainfo.classes',
-            )
-
-
-def _check_model(report: Report, cfg: Config, number: int) -> None:
-    """Class counts of the heads, and the k of top-k accuracy, against the number of classes."""
-    settings = dict(cfg.items())
-    for path, value in find_key(settings, 'num_classes'):
-        counts_classes = 'head' in path and 'rpn' not in path or 'data_preprocessor' in path
-        if counts_classes and value not in (None, number):
-            report.problem(
-                f'{path} is {value}, the data have {number} classes',
-                f'--cfg-options {path}={number}, or list the right classes in metainfo.classes',
-            )
-    for path, value in find_key(settings, 'topk'):
-        largest = max(value) if isinstance(value, (list, tuple)) else value
-        if path.startswith(('val_evaluator', 'model.head')) and largest > number:
-            report.problem(
-                f'{path} asks for the best {largest} of {number} classes',
-                f'--cfg-options {path}="(1,)"',
-            )
 
 
 def _check_evaluators(report: Report, cfg: Config, split: str) -> None:

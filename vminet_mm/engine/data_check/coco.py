@@ -1,6 +1,7 @@
 """Check a detection set in the layout of COCO: the annotation file and the images it lists."""
 
 import json
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .report import Report, class_counts, class_list, error_text, some
+from ...texts import error_text
+from .report import Report, class_counts, class_list, some
 
+LISTS = ('images', 'annotations', 'categories')
 LISTED_KEYS = ('id', 'file_name', 'height', 'width')
 OBJECT_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area')
+CATEGORY_KEYS = ('id', 'name')
 IGNORED_NAMES = 5  # categories in one line
 
 
@@ -20,39 +24,81 @@ def check_coco(
     report: Report, split: str, dataset: Any, samples: int, rng: np.random.Generator
 ) -> None:
     """Check an annotation file of COCO's format and the folder of its images."""
+    content = _read(report, split, dataset)
+    if content is not None:
+        names = [image['file_name'] for image in content['images']]
+        _check_files(report, split, Path(dataset.data_prefix.get('img') or ''), names)
+        _check_lists(report, split, dataset, content)
+
+
+def check_annotations(report: Report, split: str, dataset: Any) -> None:
+    """Check an annotation file of COCO's format without a look at the images."""
+    content = _read(report, split, dataset)
+    if content is not None:
+        _check_lists(report, split, dataset, content)
+
+
+def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | None:
+    """The lists of an annotation file; None, and a problem, if it is none."""
     path = Path(dataset.ann_file)
     report.fact('annotations', str(path))
     if path.stat().st_size > 50e6:
         report.echo('  (a large file, reading it takes a while)')
     try:
         content = json.loads(path.read_bytes())
-        images, objects, categories = (
-            content[key] for key in ('images', 'annotations', 'categories')
-        )
+        for key in LISTS:
+            if not all(isinstance(entry, dict) for entry in [*content[key]]):
+                raise TypeError(f'{key} is no list of objects')
     except (ValueError, KeyError, TypeError) as error:
         report.problem(
             f'{split}: {path} is not an annotation file of COCO ({error_text(error)})',
             'it must be JSON with the lists images, annotations and categories (docs/data.md)',
         )
-        return
+        return None
     lacking = Counter(
         f'{kind}.{key}'
-        for kind, entries, keys in (
-            ('images', images, LISTED_KEYS),
-            ('annotations', objects, OBJECT_KEYS),
-        )
-        for entry in entries
+        for kind, keys in zip(LISTS, (LISTED_KEYS, OBJECT_KEYS, CATEGORY_KEYS), strict=True)
+        for entry in content[kind]
         for key in keys
         if key not in entry
     )
     for key, number in lacking.items():
         report.problem(f'{split}: {number} x {key} is missing in {path}', 'add it to every entry')
-    if lacking:
-        return
-    folder = Path(dataset.data_prefix.get('img') or '')
-    _check_files(report, split, folder, [image['file_name'] for image in images])
+    if not content['images']:
+        report.problem(f'{split}: {path} lists no image', 'write the images into its list')
+    return content if content['images'] and not lacking else None
+
+
+def _check_lists(report: Report, split: str, dataset: Any, content: dict) -> None:
+    """Check what an annotation file says, and whether it fits the config."""
+    images, objects, categories = (content[key] for key in LISTS)
+    _check_images(report, split, images)
     _check_objects(report, split, images, objects)
+    _check_masks(report, split, images, objects)
     _check_categories(report, split, dataset.metainfo['classes'], objects, categories)
+
+
+def _check_images(report: Report, split: str, images: list[dict]) -> None:
+    """Numbers that are given twice, and sizes that are none."""
+    counts = Counter(image['id'] for image in images)
+    twice = [number for number, count in counts.items() if count > 1]
+    if twice:
+        report.problem(
+            f'{split}: {len(twice)} image ids are given more than once ({some(twice)}), and all '
+            'but one of their images would be left out',
+            'number the images anew, each with an id of its own',
+        )
+    wrong = [
+        image['id']
+        for image in images
+        if not all(_is_number(image[side]) and image[side] > 0 for side in ('height', 'width'))
+    ]
+    if wrong:
+        report.problem(
+            f'{split}: {len(wrong)} images have a height or width that is no size '
+            f'(image ids {some(wrong)})',
+            'write height and width in pixels',
+        )
 
 
 def _check_files(report: Report, split: str, folder: Path, names: list[str]) -> None:
@@ -84,15 +130,23 @@ def _check_objects(report: Report, split: str, images: list[dict], objects: list
     bare = len(sizes.keys() - {entry['image_id'] for entry in objects})
     if bare:
         report.note(f'{split}: {bare} of {len(sizes)} images are without annotation')
+    counts = Counter(entry['id'] for entry in objects)
+    twice = [number for number, count in counts.items() if count > 1]
+    if twice:
+        report.problem(
+            f'{split}: {len(twice)} annotation ids are given more than once ({some(twice)})',
+            'number the annotations anew, each with an id of its own',
+        )
     strays = [entry['id'] for entry in objects if entry['image_id'] not in sizes]
     if strays:
         report.note(
             f'{split}: {len(strays)} annotations belong to no listed image (ids {some(strays)})'
         )
-    wrong = [entry['id'] for entry in objects if np.shape(entry['bbox']) != (4,)]
+    wrong = [entry['id'] for entry in objects if not _is_box(entry)]
     if wrong:
         report.problem(
-            f'{split}: {len(wrong)} boxes are not four numbers (annotation ids {some(wrong)})',
+            f'{split}: {len(wrong)} boxes are not four numbers, or NaN or infinite '
+            f'(annotation ids {some(wrong)})',
             'write bbox as [left, top, width, height] in pixels',
         )
         return
@@ -102,6 +156,37 @@ def _check_objects(report: Report, split: str, images: list[dict], objects: list
             f'{split}: {len(empty)} boxes are empty, under 1 pixel or outside of their image, and '
             f'are left out (annotation ids {some(empty)})'
         )
+
+
+def _check_masks(report: Report, split: str, images: list[dict], objects: list[dict]) -> None:
+    """Run-length codes are of the size of their image."""
+    sizes = {image['id']: [image['height'], image['width']] for image in images}
+    wrong = []
+    for entry in objects:
+        code, size = entry.get('segmentation'), sizes.get(entry['image_id'])
+        if not isinstance(code, dict) or size is None:
+            continue
+        counts = code.get('counts')
+        runs = sum(counts) if isinstance(counts, list) else size[0] * size[1]
+        if list(code.get('size') or ()) != size or runs != size[0] * size[1]:
+            wrong.append(entry['id'])
+    if wrong:
+        report.problem(
+            f'{split}: {len(wrong)} masks (run-length codes) are not of the size of their image '
+            f'(annotation ids {some(wrong)})',
+            'write size as [height, width] of the image, and code the mask at that size',
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _is_box(entry: dict) -> bool:
+    """Whether box and area are numbers."""
+    box = entry['bbox']
+    values = [*box, entry['area']] if isinstance(box, list) else []
+    return len(values) == 5 and all(map(_is_number, values))
 
 
 def _is_empty(entry: dict, size: tuple[int, int] | None) -> bool:

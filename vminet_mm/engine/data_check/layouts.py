@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .report import Report, class_counts, class_list, error_text, some
+from ...texts import error_text
+from .report import Report, class_counts, class_list, some
 
 MAX_LABEL_MAPS = 500  # read for the pixel counts, or as many as there are samples to open
 
@@ -153,16 +154,40 @@ def check_folders(
         report.note(f'{split}: {len(empty)} classes are without an image ({some(empty)})')
 
 
-def _folders_match(report: Report, split: str, dataset: Any) -> bool:
-    """Whether there are as many folders as the config has classes, if it names them."""
-    names = sorted(entry.name for entry in os.scandir(dataset.img_prefix) if entry.is_dir())
+def check_listed_labels(report: Report, split: str, dataset: Any) -> None:
+    """Check the labels of a list of images without a look at the images."""
     classes = dataset.metainfo.get('classes')
+    if not dataset.ann_file or classes is None or not dataset.with_label:
+        return
+    lines = Path(dataset.ann_file).read_text().splitlines()
+    labels = {line.strip().rpartition(' ')[2] for line in lines if line.strip()}
+    outside = sorted(
+        label for label in labels if not label.isdecimal() or int(label) >= len(classes)
+    )
+    if outside:
+        report.problem(
+            f'{split}: labels {some(outside)} in {dataset.ann_file} are out of range; there are '
+            f'{len(classes)} classes, counted from 0',
+            'correct the list, or list all classes in metainfo.classes',
+        )
+
+
+def folder_names(report: Report, split: str, dataset: Any) -> list[str]:
+    """The folders of a classification set, which are its classes; none is a problem."""
+    names = sorted(entry.name for entry in os.scandir(dataset.img_prefix) if entry.is_dir())
     if not names:
         report.problem(
             f'{split}: there is no folder in {dataset.img_prefix}',
             'put the images of each class into a folder of its own (docs/data.md)',
         )
-    elif classes is not None and len(classes) != len(names):
+    return names
+
+
+def _folders_match(report: Report, split: str, dataset: Any) -> bool:
+    """Whether there are as many folders as the config has classes, if it names them."""
+    names = folder_names(report, split, dataset)
+    classes = dataset.metainfo.get('classes')
+    if names and classes is not None and len(classes) != len(names):
         report.problem(
             f'{split}: {dataset.img_prefix} holds {len(names)} folders ({some(names)}), '
             f'the config names {len(classes)} classes',

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...texts import one_line
+
 SHOWN_NAMES = 3  # of a list of files, in one line
 SHOWN_CLASSES = 20  # with their counts; of more, the largest and the smallest
-SHOWN_LETTERS = 300  # of a reader's error, which may hold all that it has read
 
 
 @dataclass
@@ -74,19 +75,6 @@ class Report:
             self.echo(f'{number} problem{"s" if number > 1 else ""}; mend before training')
         else:
             self.echo('nothing is wrong: training can start')
-
-
-def one_line(text: str) -> str:
-    """Text without line breaks."""
-    return ' '.join(str(text).split())
-
-
-def error_text(error: Exception) -> str:
-    """What an error says, in one line of bounded length."""
-    text = one_line(str(error))
-    if len(text) > SHOWN_LETTERS:
-        text = f'{text[:SHOWN_LETTERS]} ...'
-    return f'{type(error).__name__}: {text}' if text else type(error).__name__
 
 
 def class_list(classes: Iterable[str]) -> str:

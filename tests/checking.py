@@ -9,7 +9,7 @@ from vminet_mm.engine import load_config
 from vminet_mm.engine.data_check import check_config
 from vminet_mm.engine.data_check.report import Report
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ('train', 'val', 'test')
 CONFIGS = {
     'coco': 'configs/mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py',

@@ -1,0 +1,167 @@
+"""Options that a model does not have: each is named, with what it may be."""
+
+import pytest
+from mmengine.registry import MODELS
+
+from vminet_mm.engine import ConfigError
+from vminet_mm.engine.weights import build_model
+
+TINY = dict(base_channels=4, expansion=2, depths=(1, 1, 2, 1))
+NAN = float('nan')
+
+# what is wrong: the options, and what is said of them
+BACKBONES = {
+    'unknown arch': (
+        dict(arch='xl'),
+        "unknown arch 'xl'; choose one of ti, xs, s, b, or give a dict of base_channels, "
+        'expansion and depths',
+    ),
+    'arch that is no name': (dict(arch=5), 'unknown arch 5; choose one of ti, xs, s, b'),
+    'arch without depths': (
+        dict(arch=dict(base_channels=8, expansion=2)),
+        "an arch dict has the keys ['base_channels', 'depths', 'expansion'], not",
+    ),
+    'arch without channels': (
+        dict(arch=dict(TINY, base_channels=0)),
+        'base_channels of the arch must be a whole number from 1, not 0',
+    ),
+    'arch with a fraction as expansion': (
+        dict(arch=dict(TINY, expansion=1.5)),
+        'expansion of the arch must be a whole number from 1, not 1.5',
+    ),
+    'arch of three stages': (
+        dict(arch=dict(TINY, depths=(1, 2, 1))),
+        'depths must be four numbers of blocks, not (1, 2, 1)',
+    ),
+    'arch with half a block': (
+        dict(arch=dict(TINY, depths=(1, 1, 0.5, 1))),
+        'depths must be four numbers of blocks, not (1, 1, 0.5, 1)',
+    ),
+    'unknown attention': (dict(attention='softmax'), "unknown attention 'softmax'; choose one of"),
+    'unknown mask': (
+        dict(mask='diagonal'),
+        "unknown mask 'diagonal'; choose one of tril, band, block, none, hybrid",
+    ),
+    'unknown form': (dict(form='eq9'), "unknown form 'eq9'; choose one of matrix, recurrent"),
+    'unknown impl': (
+        dict(impl='cuda'),
+        "unknown impl 'cuda'; choose one of auto, torch, triton, reference",
+    ),
+    'unknown context_resize': (
+        dict(context_resize='crop'),
+        "unknown context_resize 'crop'; choose one of ('pool', 'interpolate')",
+    ),
+    'unknown recurrent_mask': (
+        dict(form='recurrent', recurrent_mask='outside'),
+        "unknown recurrent_mask 'outside'; choose one of ('readout', 'inside')",
+    ),
+    'out_indices past the last stage': (
+        dict(out_indices=(0, 4)),
+        'out_indices must name stages 0..3 (or negative), not (0, 4)',
+    ),
+    'out_indices before the first stage': (
+        dict(out_indices=-5),
+        'out_indices must name stages 0..3 (or negative), not -5',
+    ),
+    'out_indices without a stage': (dict(out_indices=()), 'out_indices must name stages 0..3'),
+    'out_indices as text': (dict(out_indices='all'), "0..3 (or negative), not 'all'"),
+    'out_indices with a fraction': (dict(out_indices=(1.5,)), 'or negative), not (1.5,)'),
+    'img_size of no pixel': (
+        dict(img_size=0),
+        'img_size must be a number of pixels or (height, width), not 0',
+    ),
+    'img_size of three numbers': (dict(img_size=(3, 32, 32)), '(height, width), not (3, 32, 32)'),
+    'image without channels': (
+        dict(in_channels=0),
+        'in_channels must be a whole number from 1, not 0',
+    ),
+    'drop_path_rate of 1': (
+        dict(drop_path_rate=1.0),
+        'drop_path_rate must be a number from 0 to below 1, not 1.0',
+    ),
+    'negative drop_path_rate': (dict(drop_path_rate=-0.1), 'from 0 to below 1, not -0.1'),
+    'negative band_halfwidth': (
+        dict(mask='band', band_halfwidth=-1),
+        'band_halfwidth must be a number from 0, not -1',
+    ),
+    'band_halfwidth of NaN': (dict(mask='band', band_halfwidth=NAN), 'a number from 0, not nan'),
+    'frozen_stages past the last stage': (
+        dict(frozen_stages=5),
+        'frozen_stages must be in -1..4, not 5',
+    ),
+    'norm_eval as text': (
+        dict(norm_eval='yes'),
+        "norm_eval must be True, False or 'auto', not 'yes'",
+    ),
+    'channels_last as text': (
+        dict(channels_last='no'),
+        "channels_last must be True, False or 'auto', not 'no'",
+    ),
+    'unknown norm': (
+        dict(norm_cfg=dict(type='BatchNorm2')),
+        "norm_cfg: unknown type 'BatchNorm2'; such as BN, SyncBN, GN and LN",
+    ),
+    'norm without a type': (dict(norm_cfg=dict(eps=1e-5)), 'norm_cfg must be a dict with a type'),
+    'init_cfg as text': (
+        dict(init_cfg='a.pth'),
+        "init_cfg holds 'a.pth' and not a dict; write init_cfg=dict(type='Pretrained', "
+        'checkpoint=FILE)',
+    ),
+    'Pretrained without a checkpoint': (
+        dict(init_cfg=dict(type='Pretrained')),
+        'init_cfg of type Pretrained names no checkpoint; write',
+    ),
+}
+NECKS = {
+    'neck: in_index past the last map': (
+        dict(in_channels=[4, 8], in_index=2),
+        'in_index=2 is none of 2 in_channels',
+    ),
+    'neck: no channels': (
+        dict(in_channels=0),
+        'in_channels must be a whole number from 1, not 0',
+    ),
+    'neck: channels that cannot be halved': (
+        dict(in_channels=12),
+        '12 channels cannot be halved 3 times for x8',
+    ),
+    'neck: no level': (
+        dict(in_channels=32, scale_factors=()),
+        'scale_factors must name at least one level',
+    ),
+    'neck: scale of no power of two': (
+        dict(in_channels=32, scale_factors=(3, 1)),
+        'scale_factors must be powers of two, not 3',
+    ),
+    'neck: fewer outputs than levels': (
+        dict(in_channels=32, num_outs=2),
+        'num_outs=2 is less than the 4 scale_factors',
+    ),
+}
+CASES = {
+    **{k: (dict(type='VMINet', arch=TINY) | o, text) for k, (o, text) in BACKBONES.items()},
+    **{k: (dict(type='SimpleFeaturePyramid') | o, text) for k, (o, text) in NECKS.items()},
+}
+
+
+@pytest.mark.parametrize('bad', CASES)
+def test_bad_option(bad: str) -> None:
+    config, text = CASES[bad]
+    with pytest.raises(ValueError) as caught:
+        MODELS.build(dict(config))
+    assert text in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('bad', ['unknown arch', 'neck: no level'])
+def test_tools_name_the_part(bad: str) -> None:
+    config, text = CASES[bad]
+    with pytest.raises(ConfigError) as caught:
+        build_model(dict(config), 'mmdet', 'the model of a.py')
+    expected = f'the model of a.py cannot be built: {config["type"]}: ValueError: {text}'
+    assert str(caught.value).startswith(expected)
+
+
+def test_unknown_option() -> None:
+    with pytest.raises(ConfigError, match=r"VMINet: TypeError: .* argument 'dropout'"):
+        build_model(dict(type='VMINet', dropout=0.1), 'mmseg')

@@ -1,0 +1,72 @@
+"""What is checked of the data before every training and test: the lists, and not the images.
+
+It costs as much as reading the annotation files once. tools/check_data.py checks the files, too.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, DefaultScope
+
+from ..config import ConfigError
+from ..preflight import leaf_datasets
+from .check import build
+from .classes import check_classes_agree, check_model, is_text, note_classes
+from .coco import check_annotations
+from .layouts import check_listed_labels, folder_names
+from .report import Report
+
+# by the data set's class that defines how the annotations are read
+LIST_CHECKS: dict[str, Callable[[Report, str, Any], None]] = {
+    'CocoDataset': check_annotations,
+    'CustomDataset': check_listed_labels,
+}
+
+
+def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
+    """Raise for annotations that would stop a run in its midst, or teach it something wrong.
+
+    Args:
+        cfg: The config, whose files are there.
+        splits: Which data sets are needed: ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        ConfigError: Naming all that is wrong, each with its remedy.
+    """
+    if os.environ.get('LOCAL_RANK', '0') != '0':  # one process of a machine reads the lists
+        return
+    report = Report(echo=lambda line: None)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        for split in splits:
+            loader = cfg.get(f'{split}_dataloader') or {}
+            for leaf in leaf_datasets(loader.get('dataset')):
+                _check_lists(report, split, leaf)
+    check_classes_agree(report)
+    if report.classes:
+        number = len(next(iter(report.classes.values())))
+        check_model(report, cfg, number, more_is_wrong=False)
+    if report.problems:
+        raise ConfigError('\n'.join(report.problems))
+
+
+def _check_lists(report: Report, split: str, leaf: dict) -> None:
+    """Check the annotations of one data set, if their format is known."""
+    kind = leaf.get('type')
+    with DATASETS.switch_scope_and_registry(leaf.get('_scope_')) as registry:
+        kind = registry.get(kind) if isinstance(kind, str) else kind
+    if not isinstance(kind, type) or not issubclass(kind, BaseDataset):
+        return
+    dataset = build(report, split, leaf | dict(lazy_init=True, pipeline=[]))
+    if dataset is None or is_text(report, split, dataset.metainfo.get('classes')):
+        return
+    reader = kind.load_data_list.__qualname__.partition('.')[0]
+    if reader in LIST_CHECKS and '://' not in str(dataset.ann_file):
+        LIST_CHECKS[reader](report, split, dataset)
+    classes = dataset.metainfo.get('classes')
+    if reader == 'CustomDataset' and not dataset.ann_file and not classes:
+        classes = folder_names(report, split, dataset)
+    if classes:
+        note_classes(report, split, leaf, tuple(classes))

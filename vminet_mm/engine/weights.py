@@ -1,0 +1,154 @@
+"""Whether checkpoints fit the model, checked before any long work starts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from torch import nn
+
+from ..checkpoint_formats import read_options
+from ..checkpoints import check_fit, not_finite, read_checkpoint
+from ..compat.safe_load import CheckpointError
+from ..models import VMINet
+from ..texts import error_text, one_line
+from .config import ConfigError, part_being_built
+
+SHOWN = 500  # letters of a list of tensors
+# what building from a config raises where the config is wrong
+BUILD_ERRORS = (AssertionError, AttributeError, ImportError, KeyError, TypeError, ValueError)
+
+
+def build_model(cfg: dict, scope: str | None, name: str = 'the model') -> nn.Module:
+    """Build a model, or a part of one.
+
+    Args:
+        cfg: Its config.
+        scope: ``'mmdet'``, ``'mmseg'``, ``'mmpretrain'``, ...
+        name: What to call it in an error.
+
+    Raises:
+        ConfigError: If it cannot be built.
+    """
+    try:
+        with DefaultScope.overwrite_default_scope(scope):
+            return MODELS.build(cfg)
+    except BUILD_ERRORS as error:
+        part = part_being_built(error)
+        raise ConfigError(f'{name} cannot be built: {part}: {error_text(error)}') from error
+
+
+def require_fit(cfg: Config, checkpoints: Iterable[dict[str, Any]]) -> None:
+    """Raise unless checkpoints fit the backbone, if that is a VMINet.
+
+    MMEngine looks at a checkpoint when all data are read, and of ``load_from`` and ``--resume`` it
+    leaves out what does not fit, in a warning.
+
+    Args:
+        cfg: The config.
+        checkpoints: ``checkpoint`` of each, and ``prefix`` and ``ema`` if there are any, as in an
+            ``init_cfg``.
+
+    Raises:
+        CheckpointError: If one cannot be read, or does not fit.
+        ConfigError: If there is no such file, or the backbone cannot be built.
+    """
+    backbone = cfg.model.get('backbone') or {}
+    if str(backbone.get('type')).rpartition('.')[2] != VMINet.__name__:
+        return
+    sources = [source for source in checkpoints if source.get('checkpoint')]
+    if not sources:
+        return
+    config = {k: v for k, v in backbone.items() if k != 'init_cfg'}
+    model = build_model(config, cfg.get('default_scope'), 'the backbone')
+    for source in sources:
+        try:
+            check_fit(
+                model,
+                read_checkpoint(
+                    source['checkpoint'], source.get('ema', False), source.get('prefix')
+                ),
+            )
+        except FileNotFoundError:
+            raise ConfigError(f'there is no checkpoint {source["checkpoint"]}') from None
+
+
+def check_content(model: nn.Module, content: Any, path: str | PathLike, name: str) -> None:
+    """Raise if a checkpoint is none of this model by what no shape of a tensor tells.
+
+    Args:
+        model: The model.
+        content: The whole checkpoint.
+        path: Its file.
+        name: The config's.
+
+    Raises:
+        ConfigError: If it holds no state dict, tells another mask, or has NaN or infinite weights.
+    """
+    if not isinstance(content, Mapping):
+        raise ConfigError(f'{path} holds a {type(content).__name__}, no state dict')
+    known = read_options(content)
+    problems = [
+        f'{option} is {value!r} in the checkpoint and {getattr(backbone, option)!r} in the model'
+        for backbone in model.modules()
+        if isinstance(backbone, VMINet) and backbone.attention != 'none'
+        for option, value in known.items()
+        if getattr(backbone, option) != value
+    ]
+    if problems:
+        raise ConfigError(f'{path} does not fit {name}: {"; ".join(problems)}')
+    state = content.get('state_dict', content)
+    bad = not_finite(state) if isinstance(state, Mapping) else []
+    if bad:
+        raise CheckpointError(f'{path}: {bad[0]}')
+
+
+@contextmanager
+def explained_misfit(path: str | PathLike, name: str) -> Iterator[None]:
+    """Say in one line which tensors of a checkpoint do not fit a model.
+
+    Args:
+        path: The checkpoint.
+        name: The config's.
+
+    Raises:
+        ConfigError: For what the block raises on tensors that do not fit.
+    """
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except RuntimeError as error:
+        text = one_line(error)
+        shown = text if len(text) <= SHOWN else f'{text[:SHOWN]} ...'
+        raise ConfigError(f'{path} does not fit {name}: {shown}') from None
+
+
+def load_weights(model: nn.Module, path: str | PathLike, name: str) -> dict[str, Any]:
+    """Load a checkpoint into a whole model, to the last tensor.
+
+    Args:
+        model: The model.
+        path: The file.
+        name: The config's.
+
+    Returns:
+        dict: The checkpoint's ``meta``.
+
+    Raises:
+        CheckpointError: If it cannot be read safely, or has NaN or infinite weights.
+        ConfigError: If there is no such file, or it does not fit.
+    """
+    try:
+        content = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    except FileNotFoundError:
+        raise ConfigError(f'there is no checkpoint {path}') from None
+    check_content(model, content, path, name)
+    with explained_misfit(path, name):
+        _load_checkpoint_to_model(model, content, strict=True)
+    meta = content.get('meta')
+    return meta if isinstance(meta, dict) else {}
