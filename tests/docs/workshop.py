@@ -85,7 +85,7 @@ class Workshop:
         self.root = root
         self.done: list[list[str]] = []  # commands that were run
         (root / 'data/ade').mkdir(parents=True)
-        (root / 'data/mini').symlink_to(mini)
+        shutil.copytree(mini, root / 'data/mini')  # a command makes it anew
         make_imagenet(mini / 'imagenet', root / 'data/imagenet')
         make_coco(mini / 'coco', root / 'data/coco')
         make_segmentation(root / 'data/ade/ADEChallengeData2016')

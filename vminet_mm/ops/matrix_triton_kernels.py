@@ -18,16 +18,7 @@ Arguments that the kernels share:
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def _relu6(x):
-    # comparisons, not min and max, so that NaN passes as it does in torch
-    return tl.where(x < 0, 0.0, tl.where(x > 6, 6.0, x))
-
-
-@triton.jit
-def _relu6_gradient(x, grad):
-    return tl.where((x <= 0) | (x >= 6), 0.0, grad)
+from .relu6_triton import relu6, relu6_gradient
 
 
 @triton.jit
@@ -56,7 +47,7 @@ def context_sums_kernel(
         q = tl.load(query + start + x, mask=valid, other=0.0).to(ACC)
         k = tl.load(key + start + x, mask=valid, other=0.0).to(ACC)
         row = tl.program_id(0).to(tl.int64) * B + image
-        tl.store(sums + row * D + n, tl.sum(weights * (_relu6(q) * k), 1), mask=n < D)
+        tl.store(sums + row * D + n, tl.sum(weights * (relu6(q) * k), 1), mask=n < D)
 
 
 @triton.jit
@@ -79,13 +70,13 @@ def forward_kernel(
         start_y = tl.cast(image, tl.int64) * y_b
         q = tl.load(query + start + x, mask=valid, other=0.0).to(ACC)
         k = tl.load(key + start + x, mask=valid, other=0.0).to(ACC)
-        embedding = _relu6(q) * k
+        embedding = relu6(q) * k
         if ONE_TILE:
             c = tl.sum(weights * embedding, 1)
             tl.store(context + image * D + n, c, mask=n < D)
         else:
             c = tl.load(context + image * D + n, mask=n < D, other=0.0)
-        result = _relu6((s * c)[:, None] + b * embedding)
+        result = relu6((s * c)[:, None] + b * embedding)
         tl.store(out + start_y + y, result.to(out.dtype.element_ty), mask=valid)
 
 
@@ -108,10 +99,10 @@ def gradient_sums_kernel(
         start_y = tl.cast(image, tl.int64) * y_b
         q = tl.load(query + start + x, mask=valid, other=0.0).to(ACC)
         k = tl.load(key + start + x, mask=valid, other=0.0).to(ACC)
-        embedding = _relu6(q) * k
+        embedding = relu6(q) * k
         c = tl.load(context + image * D + n, mask=n < D, other=0.0)
         g = tl.load(grad + start_y + y, mask=valid, other=0.0).to(ACC)
-        g = _relu6_gradient((s * c)[:, None] + b * embedding, g)
+        g = relu6_gradient((s * c)[:, None] + b * embedding, g)
         row = (tl.program_id(0).to(tl.int64) * B + image) * D
         tl.store(sums + row + n, tl.sum(g, 1), mask=n < D)
         tl.store(sums + second + row + n, tl.sum(g * embedding, 1), mask=n < D)
@@ -144,10 +135,10 @@ def backward_kernel(
         q = tl.load(query + start + x, mask=valid, other=0.0).to(ACC)
         k = tl.load(key + start + x, mask=valid, other=0.0).to(ACC)
         g = tl.load(grad + start_y + y, mask=valid, other=0.0).to(ACC)
-        rectified = _relu6(q)
+        rectified = relu6(q)
         embedding = rectified * k
         c = tl.load(context + image * D + n, mask=n < D, other=0.0)
-        g = _relu6_gradient((s * c)[:, None] + b * embedding, g)
+        g = relu6_gradient((s * c)[:, None] + b * embedding, g)
         if ONE_TILE:
             total = tl.sum(g, 1)
             tl.store(sums + image * D + n, total, mask=n < D)
@@ -157,7 +148,7 @@ def backward_kernel(
         grad_context = (s * total)[:, None]
         grad_weights += grad_context * embedding
         grad_embedding = b * g + grad_context * weights
-        grad_q = _relu6_gradient(q, grad_embedding * k)
+        grad_q = relu6_gradient(q, grad_embedding * k)
         tl.store(grad_query + start_y + y, grad_q.to(grad_query.dtype.element_ty), mask=valid)
         grad_k = grad_embedding * rectified
         tl.store(grad_key + start_y + y, grad_k.to(grad_key.dtype.element_ty), mask=valid)

@@ -18,16 +18,7 @@ Arguments that the kernels share:
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def _relu6(x):
-    # comparisons, not min and max, so that NaN passes as it does in torch
-    return tl.where(x < 0, 0.0, tl.where(x > 6, 6.0, x))
-
-
-@triton.jit
-def _relu6_gradient(x, grad):
-    return tl.where((x <= 0) | (x >= 6), 0.0, grad)
+from .relu6_triton import relu6, relu6_gradient
 
 
 @triton.jit
@@ -52,7 +43,7 @@ def forward_kernel(
         q = tl.load(query + x, mask=valid, other=0.0).to(ACC)
         k = tl.load(key + x, mask=valid, other=0.0).to(ACC)
         visible = tl.load(mask + i * m_l + n * m_d, mask=valid, other=0) != 0
-        embedding = _relu6(q) * k
+        embedding = relu6(q) * k
         added = tl.load(alpha + i, mask=i < L, other=0.0).to(ACC) * embedding
         if INSIDE:
             added = tl.where(visible, added, 0.0)
@@ -61,7 +52,7 @@ def forward_kernel(
             if not INSIDE:
                 read = tl.where(visible, read, 0.0)
             b = tl.load(beta + i, mask=i < L, other=0.0).to(ACC)
-            result = _relu6(read + b * embedding)
+            result = relu6(read + b * embedding)
             result = tl.where(result < 6, tl.minimum(result, BELOW_6), result)
             y = image * y_b + n * y_d + i * y_l
             tl.store(out + y, result.to(out.dtype.element_ty), mask=valid)
@@ -97,7 +88,7 @@ def backward_kernel(
         valid = (i < L) & (n < D)
         y = image * y_b + n * y_d + i * y_l
         clipped = tl.load(out + y, mask=valid, other=0.0).to(ACC)
-        g = _relu6_gradient(clipped, tl.load(grad + y, mask=valid, other=0.0).to(ACC))
+        g = relu6_gradient(clipped, tl.load(grad + y, mask=valid, other=0.0).to(ACC))
         visible = tl.load(mask + i * m_l + n * m_d, mask=valid, other=0) != 0
         added = g
         if not INSIDE:
@@ -109,14 +100,14 @@ def backward_kernel(
             x = image * x_b + n * x_d + i * x_l
             q = tl.load(query + x, mask=valid, other=0.0).to(ACC)
             k = tl.load(key + x, mask=valid, other=0.0).to(ACC)
-            embedding = _relu6(q) * k
+            embedding = relu6(q) * k
             by_token = tl.sum(embedding * grad_state, 1)[:, None]
             tl.store(grad_alpha + part + i, by_token, mask=i < L)
             tl.store(grad_beta + part + i, tl.sum(embedding * g, 1)[:, None], mask=i < L)
             a = tl.load(alpha + i, mask=i < L, other=0.0).to(ACC)
             b = tl.load(beta + i, mask=i < L, other=0.0).to(ACC)
             g = a * grad_state + b * g  # from here on, of E
-            dq, dk = _relu6_gradient(q, g * k), g * _relu6(q)
+            dq, dk = relu6_gradient(q, g * k), g * relu6(q)
             tl.store(grad_query + y, dq.to(grad_query.dtype.element_ty), mask=valid)
             tl.store(grad_key + y, dk.to(grad_key.dtype.element_ty), mask=valid)
         r += tl.sum(added, 0)[None, :]
