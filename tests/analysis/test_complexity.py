@@ -49,6 +49,12 @@ def by_hand(edge: int, block: int) -> int:
     return convs + block * tokens + 64 * (edge // 32) ** 2 + 64 * 10  # pooling, linear
 
 
+def test_padding_does_not_count() -> None:
+    plain, masked = (one_block_classifier(mask_padding=on) for on in (False, True))
+    assert count_complexity(masked, (64, 64)) == count_complexity(plain, (64, 64))
+    assert masked.model.backbone.mask_padding  # the config is left unchanged
+
+
 def test_one_block_by_hand() -> None:
     # depth-wise conv, W1 and W2, W3; ReLU6(Q) * K; the context sum
     block = 49 * 8 + 2 * 8 * 16 + 16 * 8 + 16 + 16

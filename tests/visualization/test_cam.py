@@ -219,6 +219,31 @@ def test_models_of_the_three_tasks(
         assert loaded.model.roi_head.mask_head is not None  # put back
 
 
+def test_a_backbone_that_cuts_the_padding_off_has_the_maps_of_the_picture(picture: Path) -> None:
+    """The detector pads 123 x 160 to 128 x 160, which its backbone does not see."""
+    cfg = tiny_config('detection')
+    cfg.model.data_preprocessor.update(
+        type='SizedDataPreprocessor', base='DetDataPreprocessor', pad_size_divisor=32
+    )
+    cfg.model.backbone.mask_padding = True
+    loaded = load_model(cfg, device='cpu')
+    given = loaded.read(picture)
+    assert given.inputs.shape[2:] == (128, 160)
+    (layers,) = choose_layers([loaded.model])
+    seen = {}
+    for name, layer in layers.items():
+        layer.register_forward_hook(lambda _, __, y, name=name: seen.update({name: y}))
+    found = explain(loaded, given, layers, Settings('eigencam'))
+    eigencam = METHODS['eigencam'](nn.Conv2d(3, 3, 1), [])
+    for name, heat in found.maps.items():
+        tokens = eigencam.get_cam_image(*[None] * 3, seen[name].detach().numpy())
+        expected = cv2.resize(tokens[0].clip(0), (160, 123))
+        assert heat.shape == (123, 160)
+        assert np.corrcoef(heat.ravel(), expected.ravel())[0, 1] > 0.9999
+    by_gradients = explain(loaded, given, layers, Settings('gradcam')).maps
+    assert all(np.isfinite(heat).all() for heat in by_gradients.values())
+
+
 def test_picture_is_the_image_in_rgb(picture: Path) -> None:
     read = cv2.imread(str(picture))[..., ::-1]
     assert np.array_equal(loaded_tiny('mmseg').read(picture).picture, read)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vminet_mm.models import VMINet, VMISABlock
+from vminet_mm.models import VMINet, VMISABlock, set_image_sizes
 from vminet_mm.visualization.context_maps import (
     Magnitudes,
     area_of,
@@ -170,6 +170,18 @@ def test_receptive_field_of_a_convolution_is_its_kernel() -> None:
     square = receptive_field(lambda x: (x.square(),), images)[3, 4]  # its gradient is 2 x
     means = [2 * image[0, :, 3, 4].abs().sum() for image in images]
     assert float(square) == pytest.approx(float(sum(means)) / 2, rel=1e-5)
+
+
+def test_receptive_field_of_images_that_carry_their_sizes() -> None:
+    model, image = backbone(mask_padding=True), torch.randn(1, 3, 24, 40)
+    with pytest.raises(ValueError, match='mask_padding=True needs the size of each image'):
+        receptive_field(model, [image])
+    field = receptive_field(model, [set_image_sizes(image, [(24, 40)])])
+    model.mask_padding = False
+    assert torch.equal(field, receptive_field(model, [image]))
+    model.mask_padding = True
+    # nothing reaches the output from the padding
+    assert not receptive_field(model, [set_image_sizes(image, [(24, 33)])])[:, 33:].any()
 
 
 def test_context_makes_the_receptive_field_global() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch.nn.functional as F
 
 from vminet_mm.engine import ConfigError, add_cfg_options, load_config, run_tool
+from vminet_mm.models import set_image_sizes
 from vminet_mm.visualization.context_maps import (
     area_of,
     find_backbone,
@@ -85,8 +86,11 @@ def draw_shares(out: Path, backbone, samples: list[Sample], blocks: list[str]) -
 def draw_receptive_field(out: Path, backbone, samples: list[Sample], name: str) -> None:
     size = samples[0].inputs.shape[2:]
     inputs = [
-        F.interpolate(sample.inputs, size=size, mode='bilinear', antialias=True)
-        for sample in samples  # the gradients of all can be added up in one size only
+        # the gradients of all can be added up in one size only
+        set_image_sizes(
+            F.interpolate(sample.inputs, size=size, mode='bilinear', antialias=True), [size]
+        )
+        for sample in samples
     ]
     field = receptive_field(backbone, inputs)
     for share in AREAS:

@@ -39,7 +39,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from ..models import VMISABlock
+from ..models import VMINet, VMISABlock
 from ..ops import choose_op
 
 # by default_scope: the size in pixels that papers state MACs at
@@ -145,6 +145,7 @@ def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Compl
     with DefaultScope.overwrite_default_scope(scope), quiet(), torch.no_grad():
         model = MODELS.build(_without_suppression(cfg.model)).eval()
         _define_attention(model)
+        _without_padding(model)
         rois = _watch_rois(model)
         analyzer = FlopAnalyzer(_TensorMode(model, scope), (torch.zeros(1, 3, *shape),))
         analyzer.set_op_handle(**HANDLES)
@@ -201,6 +202,13 @@ def _define_attention(model: nn.Module) -> None:
             block.attention_op = lambda query, *_: _counted_recurrence(query)
         elif isinstance(block, VMISABlock):
             block.attention_op = choose_op('matrix', 'reference')
+
+
+def _without_padding(model: nn.Module) -> None:
+    """Have every backbone take the image, which has no padding and carries no sizes, as a whole."""
+    for backbone in model.modules():
+        if isinstance(backbone, VMINet):
+            backbone.mask_padding = False
 
 
 def _watch_rois(model: nn.Module) -> dict[str, int]:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ..models import VMINet
+from ..models.padding import like
 from .cam_scores import SCORES, Settings, find_class
 from .loading import LoadedModel, Sample, typical_aspect
 
@@ -148,17 +149,25 @@ def explain(
         # they arrive, whatever the order of the layers
         cam = METHODS[settings.method](_Scores(loaded.model, score), [layer])
         height, width = sample.picture.shape[:2]
+        if _sees_no_padding(loaded.model, layer):  # its map is not one of the padded image
+            cam.get_target_width_height = lambda inputs, size=(width, height): size
         try:
             if evidence[number] == 0 and cam.uses_gradients:
                 maps[name] = np.zeros((height, width), dtype=np.float32)
                 continue
             # frozen layers give gradients, too, where the image asks for one
-            inputs = sample.inputs.clone().requires_grad_()
+            inputs = like(sample.inputs.clone().requires_grad_(), sample.inputs)
             maps[name] = cam(inputs, [lambda scores: scores[number]])[0][:height, :width]
         finally:
             cam.activations_and_grads.release()
     category = loaded.classes[number] if loaded.classes else str(number)
     return Explanation(category, float(evidence[number]), maps)
+
+
+def _sees_no_padding(model: nn.Module, layer: nn.Module) -> bool:
+    """Whether a layer is part of a backbone that cuts the padding off."""
+    backbones = [m for m in model.modules() if isinstance(m, VMINet) and m.mask_padding]
+    return any(layer is module for backbone in backbones for module in backbone.modules())
 
 
 @contextmanager

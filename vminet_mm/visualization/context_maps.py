@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models import VMINet, VMISABlock
+from ..models.padding import like
 from ..ops import context
 from ..ops.recurrent_reference import fit_fields
 
@@ -185,7 +186,7 @@ def receptive_field(backbone: nn.Module, images: Sequence[Tensor]) -> Tensor:
     """
     total = torch.zeros_like(images[0][0, 0])
     for image in images:
-        image = image.detach().clone().requires_grad_()
+        image = like(image.detach().clone().requires_grad_(), image)
         last = backbone(image)[-1]
         centre = last[0, :, last.shape[2] // 2, last.shape[3] // 2]
         (gradient,) = torch.autograd.grad(centre.sum(), image)
