@@ -10,7 +10,7 @@ import pytest
 import torch
 from checkpoint_files import TINY as SMALL
 from checkpoint_files import load as init_from
-from checkpoint_files import ours
+from checkpoint_files import ours, prefixed, published
 from hostile_files import GADGETS, opens, write_hostile, write_tar
 from mmengine.runner.checkpoint import _load_checkpoint
 from tiny_configs import ARCH, tiny_config
@@ -20,6 +20,7 @@ from vminet_mm import VMINet, engine
 from vminet_mm.compat.safe_load import CheckpointError, UnsafeCheckpointError
 from vminet_mm.convert import convert
 from vminet_mm.engine import ConfigError, load_config, train
+from vminet_mm.engine.weights import require_fit
 from vminet_mm.inference import load_model
 
 NAN = float('nan')
@@ -311,6 +312,36 @@ def test_whole_models_must_fit(files: dict, doors: Doors, tmp_path: Path) -> Non
     torch.save(other, tmp_path / 'a.pth')
     for door in (doors.load_model, doors.test):
         assert "mask is 'band' in the checkpoint and 'tril' in the" in door(str(tmp_path / 'a.pth'))
+
+
+def test_a_backbone_is_no_whole_model(doors: Doors, tmp_path: Path) -> None:
+    """MMEngine would load nothing of these, and train from scratch."""
+    run = dict(meta=dict(epoch=1, iter=1))
+    whole_state = prefixed('backbone.', ours())
+    for number, content in enumerate(
+        (
+            ours(),
+            run | dict(state_dict=ours()),
+            published('second'),
+            dict(model=whole_state),
+            dict(state_dict=prefixed('backbone.', published('second'))),
+        )
+    ):
+        path = str(tmp_path / f'{number}.pth')
+        torch.save(content, path)
+        for door in ('load_from', 'resume') if 'meta' in content else ('load_from',):
+            said = getattr(doors, door)(path)
+            assert 'this holds a backbone' in said and '\n' not in said
+            assert f'start with --pretrained {path} (init_cfg)' in said
+
+
+def test_whole_models_of_other_classes_are_taken(config: Path, tmp_path: Path) -> None:
+    head = {'head.fc.weight': torch.ones(7, 32), 'head.fc.bias': torch.ones(7)}
+    state = prefixed('backbone.', ours()) | head
+    for content in (state, dict(state_dict=state), dict(state_dict=prefixed('module.', state))):
+        torch.save(content, tmp_path / 'a.pth')
+        start = dict(checkpoint=str(tmp_path / 'a.pth'), whole=True)
+        assert require_fit(load_config(config), [start]) is None
 
 
 def test_what_cannot_be_resumed(doors: Doors, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Options that a model does not have: each is named, with what it may be."""
 
+import numpy as np
 import pytest
 from mmengine.registry import MODELS
 
 from vminet_mm.engine import ConfigError
 from vminet_mm.engine.weights import build_model
+from vminet_mm.models.options import parse_arch, parse_out_indices, parse_size
 
 TINY = dict(base_channels=4, expansion=2, depths=(1, 1, 2, 1))
 NAN = float('nan')
@@ -165,3 +167,12 @@ def test_tools_name_the_part(bad: str) -> None:
 def test_unknown_option() -> None:
     with pytest.raises(ConfigError, match=r"VMINet: TypeError: .* argument 'dropout'"):
         build_model(dict(type='VMINet', dropout=0.1), 'mmseg')
+
+
+def test_arrays_are_taken() -> None:
+    assert parse_out_indices(np.array([3, -4]), 4) == (0, 3)
+    assert parse_size('img_size', np.array([32, 48])) == (32, 48)
+    assert parse_arch(dict(TINY, depths=np.array(TINY['depths'])), {}) == TINY
+    for given in (np.array([0.5]), dict(a=1), {}):
+        with pytest.raises(ValueError, match='out_indices must name stages'):
+            parse_out_indices(given, 4)

@@ -1,7 +1,12 @@
 """Errors of data pipelines: which image, which step, and out of a worker of a data loader."""
 
+from pathlib import Path
+
 import pytest
+from mmcv.image import io
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset, Compose
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from vminet_mm.compat.data_errors import DataError, why_unreadable
@@ -52,6 +57,15 @@ def test_worker() -> None:
     assert str(caught.value).startswith('3.jpg: function fails, ZeroDivisionError: ')
 
 
+def test_worker_with_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('VMINET_TRACEBACK', '1')
+    loader = DataLoader(numbers(5), batch_size=1, num_workers=1, collate_fn=list)
+    with pytest.raises(DataError) as caught:
+        list(loader)
+    said = str(caught.value)
+    assert "data['value'] / data['by']" in said and said.count('3.jpg: function fails, ') == 1
+
+
 def test_nothing_to_load() -> None:
     assert len(numbers(2)) == 2
     with pytest.raises(DataError, match='^a.json: no image is left; see what tools/check_data.py'):
@@ -60,3 +74,33 @@ def test_nothing_to_load() -> None:
 
 def test_remote_files_are_not_looked_at() -> None:
     assert why_unreadable('s3://bucket/a.jpg') is None
+
+
+@pytest.mark.parametrize(('backend', 'package'), [('turbojpeg', 'jpeg'), ('tifffile', 'tifffile')])
+def test_a_sound_image_is_not_blamed(
+    backend: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the package of the decoder is missing."""
+    monkeypatch.setattr(io, package, None)
+    path = tmp_path / 'a.jpg'
+    Image.new('RGB', (5, 3)).save(path)
+    load = LoadImageFromFile()
+    assert load(dict(img_path=str(path)))['img'].shape == (3, 5, 3)
+    load.imdecode_backend = backend
+    with pytest.raises(DataError) as caught:
+        Compose([load])(dict(img_path=str(path)))
+    step = f"{path}: LoadImageFromFile with imdecode_backend='{backend}' fails, "
+    assert str(caught.value).startswith(f"{step}AttributeError: 'NoneType' object has no")
+    assert 'OpenCV' not in str(caught.value) and 'remove' not in str(caught.value)
+
+
+def test_no_memory_is_no_fault_of_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(io.cv2, 'imdecode', decode)
+    Image.new('RGB', (5, 3)).save(tmp_path / 'a.png')
+    with pytest.raises(MemoryError):
+        Compose([LoadImageFromFile()])(dict(img_path=str(tmp_path / 'a.png')))

@@ -42,6 +42,11 @@ def test_every_page_can_be_reached() -> None:
     assert seen == set(PAGES)
 
 
+def test_the_list_of_pages_has_each_once() -> None:
+    found = links('docs/README.md')
+    assert {link for link in found if found.count(link) > 1} == set()
+
+
 @each_page
 def test_files_exist(page: str) -> None:
     text = '\n'.join(block.text for block in blocks(page))

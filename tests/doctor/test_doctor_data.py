@@ -102,9 +102,14 @@ def test_no_folder_for_the_data_root(tmp_path: Path) -> None:
     assert section.problems[0].what == f'there is no folder {tmp_path / "none"}'
 
 
-def test_a_config_whose_checkpoint_is_missing(mini_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize('several', [False, True])
+def test_a_config_whose_checkpoint_is_missing(
+    several: bool, mini_root: Path, tmp_path: Path
+) -> None:
     file = tmp_path / 'config.py'
-    init_cfg = dict(type='Pretrained', checkpoint='in1k.pth')
+    init_cfg: dict | list = dict(type='Pretrained', checkpoint='in1k.pth')
+    if several:
+        init_cfg = [dict(type='Constant', val=1.0), init_cfg]
     file.write_text(
         f"_base_ = ['{MINI_CONFIG}']\nload_from = 'https://example.org/a.pth'\n"
         f'model = dict(backbone=dict(init_cfg={init_cfg}))\n'
@@ -113,3 +118,16 @@ def test_a_config_whose_checkpoint_is_missing(mini_root: Path, tmp_path: Path) -
     (problem,) = section.problems
     assert problem.what == 'there is no checkpoint in1k.pth'
     assert problem.remedy == f'python tools/train.py {file} --pretrained WHERE_IT_IS'
+
+
+def test_data_sets_without_files(tmp_path: Path) -> None:
+    file = tmp_path / 'config.py'
+    loader = dict(dataset=dict(type='Synthetic'))
+    metric = dict(type='CocoMetric', ann_file=f'{tmp_path}/a.json')
+    file.write_text(
+        f'train_dataloader = {loader}\nval_dataloader = {loader}\nval_evaluator = {metric}\n'
+    )
+    section, _ = check_config(str(file), None, {'mmengine'})
+    (problem,) = section.problems
+    assert problem.what == f'val: {tmp_path}/a.json is missing' and problem.remedy
+    assert 'data of train' not in section.facts

@@ -92,6 +92,17 @@ def test_run_tool_ends_with_one_line() -> None:
         run_tool(fail, argparse.Namespace())
 
 
+def test_one_process_of_a_machine_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(args: argparse.Namespace) -> None:
+        raise ConfigError('no such thing; do this')
+
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    monkeypatch.setenv('SLURM_LOCALID', '1')
+    with pytest.raises(SystemExit) as ended:
+        run_tool(fail, argparse.Namespace())
+    assert ended.value.code == 1
+
+
 @pytest.mark.parametrize('script', ['train.py', 'test.py'])
 def test_help(script: str) -> None:
     done = tool(sys.executable, f'tools/{script}', '--help')

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from vminet_mm.engine import ConfigError, require_data
-from vminet_mm.engine.preflight import dataset_paths
+from vminet_mm.engine.preflight import LOCAL_RANKS, dataset_paths, local_rank
 
 
 def coco(root: Path) -> Config:
@@ -54,7 +54,11 @@ def test_everything_missing_is_named_with_the_layouts(tmp_path: Path) -> None:
     [
         (dict(data_root='d', ann_file='a.json', data_prefix=dict(img='i/')), ['d/i', 'd/a.json']),
         (dict(data_root='d', data_prefix=dict(img_path='i', seg_map_path='s')), ['d/i', 'd/s']),
-        (dict(data_root='d', split='train'), ['d/train']),
+        (dict(type='ImageNet', data_root='d', split='train'), ['d/train']),
+        (dict(type='mmpretrain.ImageNet', data_root='d', split='val'), ['d/val']),
+        (dict(type='VOC', data_root='d', split='trainval'), ['d']),
+        (dict(type='CIFAR10', data_root='d', split='test'), []),
+        (dict(type='MNIST', data_root='d', split='test', download=False), ['d']),
         (dict(data_root='d', data_prefix='val', ann_file=''), ['d/val']),
         (dict(data_root='d', ann_file='/abs/a.json'), ['/abs/a.json']),
         (dict(data_root='d'), ['d']),
@@ -64,3 +68,21 @@ def test_everything_missing_is_named_with_the_layouts(tmp_path: Path) -> None:
 )
 def test_dataset_paths(dataset: dict, expected: list[str]) -> None:
     assert dataset_paths(dataset) == expected
+
+
+@pytest.mark.parametrize(
+    ('given', 'rank'),
+    [
+        ({}, 0),
+        (dict(SLURM_LOCALID='3'), 3),
+        (dict(OMPI_COMM_WORLD_LOCAL_RANK='2'), 2),
+        (dict(LOCAL_RANK='1', SLURM_LOCALID='0'), 1),  # torchrun inside of a Slurm task
+    ],
+    ids=str,
+)
+def test_local_rank(given: dict, rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LOCAL_RANKS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert local_rank() == rank

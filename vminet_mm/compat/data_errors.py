@@ -4,6 +4,7 @@ Upstream raises whatever a transform raises: an assertion of OpenCV's C++ for an
 AssertionError for a mask of a wrong size; from a worker of a data loader inside of a whole stack.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,15 @@ class DataError(RuntimeError):
 
     Args:
         text: Which, why, and what to do. A data loader makes the error of a worker anew from the
-            worker's whole stack, of which the last line is kept.
+            worker's whole stack, of which the last line is kept; all of it with
+            ``VMINET_TRACEBACK=1`` in the environment.
     """
 
     def __init__(self, text: str) -> None:
-        super().__init__(str(text).strip().splitlines()[-1].rpartition('DataError: ')[2])
+        text = str(text).strip()
+        if not os.environ.get('VMINET_TRACEBACK'):
+            text = text.splitlines()[-1].rpartition('DataError: ')[2]
+        super().__init__(text)
 
 
 def apply() -> None:
@@ -39,7 +44,7 @@ def _mend_pipeline(compose: type) -> None:
     def call(original: Any, self: Any, data: Any) -> Any:
         try:
             return original(self, data)
-        except DataError:
+        except (DataError, MemoryError):
             raise
         except Exception as error:  # any transform may raise anything
             # the frame of the loop over the transforms, in its variable `t` the one that failed
@@ -55,11 +60,19 @@ def _mend_loading(loading: type) -> None:
     def transform(original: Any, self: Any, results: dict) -> Any:
         try:
             return original(self, results)
+        except MemoryError:
+            raise
         except Exception as error:
-            reason = why_unreadable(results['img_path'])
-            if reason is None:  # on remote storage
+            path = results['img_path']
+            if '://' in str(path):  # on remote storage
                 raise
-            raise DataError(f'{results["img_path"]}: {reason}; {REMEDY}') from error
+            reason = why_unreadable(path)
+            if reason is None and isinstance(error, AssertionError):  # no pixels, as OpenCV does
+                reason = 'OpenCV cannot decode it, but Pillow can; write it with 8 bits a channel'
+            if reason is None:  # the image is not to blame
+                step = f'{type(self).__name__} with imdecode_backend={self.imdecode_backend!r}'
+                raise DataError(f'{path}: {step} fails, {error_text(error)}') from error
+            raise DataError(f'{path}: {reason}; {REMEDY}') from error
 
     wrap(loading, 'transform', transform, __name__)
 
@@ -83,7 +96,7 @@ def _name(data: Any, step: str) -> str:
 
 
 def why_unreadable(path: str | Path) -> str | None:
-    """Why OpenCV could not read an image; None if the file is not on this machine.
+    """Why an image cannot be read; None if Pillow reads it or it is not on this machine.
 
     Args:
         path: The file.
@@ -97,10 +110,9 @@ def why_unreadable(path: str | Path) -> str | None:
         return 'the file is empty'
     try:
         with Image.open(path) as image:
-            mode = image.mode
             image.load()
     except UnidentifiedImageError:
         return 'it is no image, or of a kind that is not read'
     except Exception as error:  # decoders raise errors of many kinds on damaged files
         return f'it is truncated, damaged or too large ({one_line(error)[:120]})'
-    return f'OpenCV cannot decode it (of mode {mode} to Pillow); write it with 8 bits a channel'
+    return None

@@ -102,18 +102,23 @@ def check_config(config: str, data_root: str | None, usable: set[str]) -> tuple[
 
 def _check_files(section: Section, cfg: Any) -> None:
     from ..engine.preflight import dataset_paths, leaf_datasets, missing_paths
+    from ..engine.weights import pretrained_entries
 
     for split in ('train', 'val'):
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
-        roots = [leaf.get('data_root') or dataset_paths(leaf)[0] for leaf in leaf_datasets(dataset)]
+        places = [[leaf.get('data_root'), *dataset_paths(leaf)] for leaf in leaf_datasets(dataset)]
+        roots = [next(filter(None, place)) for place in places if any(place)]
         missing = missing_paths(cfg, split)
         if roots:
             section.facts[f'data of {split}'] = ', '.join(dict.fromkeys(roots))
         if missing:
             more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
-            section.problem(f'{split}: {missing[0]}{more} is missing', _supply(roots[0]))
-    init_cfg = ((cfg.get('model') or {}).get('backbone') or {}).get('init_cfg') or {}
-    for checkpoint in (cfg.get('load_from'), init_cfg.get('checkpoint')):
+            section.problem(
+                f'{split}: {missing[0]}{more} is missing', _supply((roots or missing)[0])
+            )
+    init_cfg = ((cfg.get('model') or {}).get('backbone') or {}).get('init_cfg')
+    named = [entry.get('checkpoint') for entry in pretrained_entries(init_cfg)]
+    for checkpoint in (cfg.get('load_from'), *named):
         if checkpoint and '://' not in checkpoint:
             section.facts['checkpoint'] = checkpoint
             if not Path(checkpoint).is_file():

@@ -28,10 +28,16 @@ from .config import (
     require_parts,
 )
 from .data_check import require_sound_lists
-from .preflight import check_processes, require_data
+from .preflight import check_processes, local_rank, require_data
 from .resume import ResumableRunner, ResumePoint, resume_from
 from .stopping import RunStoppedError
-from .weights import BUILD_ERRORS, check_content, explained_misfit, require_fit
+from .weights import (
+    BUILD_ERRORS,
+    check_content,
+    explained_misfit,
+    pretrained_entries,
+    require_fit,
+)
 
 # how to have every image drawn into a folder, per drawing hook of the three packages
 DRAWING = {
@@ -75,7 +81,7 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
     ``VMINET_TRACEBACK=1`` in the environment keeps the traceback. After SIGTERM or SIGINT the exit
     code of a training is 143 or 130, as a shell counts.
     """
-    is_first = os.environ.get('LOCAL_RANK', '0') == '0'  # one of several processes tells
+    is_first = local_rank() == 0  # one of several processes tells
     exit_code = 0
     try:
         tool(args)
@@ -132,7 +138,8 @@ def train(args: argparse.Namespace) -> None:
             raise ConfigError('--pretrained: the model of the config has no backbone')
         backbone.init_cfg = dict(type='Pretrained', checkpoint=args.pretrained)
     point = _resume_point(cfg, args.resume)
-    starts = [*_pretrained(backbone.get('init_cfg')), dict(checkpoint=cfg.get('load_from'))]
+    whole = dict(checkpoint=cfg.get('load_from'), whole=True)
+    starts = [*pretrained_entries(backbone.get('init_cfg')), whole]
     for start in starts:
         _require_file(start.get('checkpoint'))
     require_optimizer(cfg)
@@ -256,7 +263,7 @@ def save_predictions(cfg: Config, out: str) -> None:
 
 def _load(args: argparse.Namespace, parts: tuple[str, ...]) -> Config:
     """The config with the shared switches applied, after a look at it and at the machine."""
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank or local_rank()))
     cfg = load_config(args.config, args.cfg_options, args.data_root, args.work_dir)
     require_parts(cfg, parts)
     cfg.launcher = args.launcher
@@ -271,12 +278,6 @@ def _build_runner(cfg: Config, kind: type[Runner] = Runner) -> Runner:
     except BUILD_ERRORS as error:
         part = part_being_built(error) or 'the runner'
         raise ConfigError(f'the config cannot be built: {part}: {error_text(error)}') from error
-
-
-def _pretrained(init_cfg: dict | list[dict] | None) -> list[dict]:
-    """The entries of an ``init_cfg`` that name a checkpoint."""
-    entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
-    return [e for e in entries if isinstance(e, dict) and e.get('type') == 'Pretrained']
 
 
 def _require_file(checkpoint: str | None) -> None:

@@ -10,6 +10,11 @@ from .config import ConfigError
 
 # what each sets for the processes that it starts
 LAUNCHERS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_LOCAL_RANK')
+LOCAL_RANKS = ('LOCAL_RANK', 'SLURM_LOCALID', 'OMPI_COMM_WORLD_LOCAL_RANK')
+
+# the class sets of mmpretrain that read data_root/split, and those that fetch what is not there
+SPLIT_FOLDERS = ('ImageNet', 'ImageNet21k')
+DOWNLOADED = ('CIFAR10', 'CIFAR100', 'MNIST', 'FashionMNIST')
 
 LAYOUTS = """The layouts are
   COCO      annotations/instances_{train,val}2017.json, train2017/, val2017/
@@ -47,14 +52,23 @@ def missing_paths(cfg: Config, split: str) -> list[str]:
 
 def dataset_paths(dataset: dict) -> list[str]:
     """The annotation file and the folders that a data set's config names."""
+    kind = type_name(dataset)
+    if kind in DOWNLOADED and dataset.get('download', True):
+        return []
     root = dataset.get('data_root') or ''
     prefix = dataset.get('data_prefix')
     names = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
-    if dataset.get('split') and not any(names):  # mmpretrain's ImageNet
+    if kind in SPLIT_FOLDERS and dataset.get('split') and not any(names):
         names = [dataset['split']]
     names.append(dataset.get('ann_file'))
     paths = [os.path.join(root, name).rstrip('/') for name in names if name]
     return paths or ([root] if root else [])
+
+
+def local_rank() -> int:
+    """Number of this process on its machine, as torchrun, Slurm or Open MPI gives it; else 0."""
+    given = (os.environ.get(variable) for variable in LOCAL_RANKS)
+    return next((int(rank) for rank in given if rank), 0)
 
 
 def check_processes(launcher: str) -> None:
@@ -95,3 +109,9 @@ def leaf_datasets(dataset: dict | None) -> Iterator[dict]:
             yield from leaf_datasets(part)
     else:
         yield dataset
+
+
+def type_name(part: dict) -> str:
+    """The name of a part's class, which a config gives with or without a scope, or as the class."""
+    kind = part.get('type')
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]

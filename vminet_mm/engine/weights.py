@@ -1,5 +1,6 @@
 """Whether checkpoints fit the model, checked before any long work starts."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -12,7 +13,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
 from ..checkpoint_formats import read_options
-from ..checkpoints import check_fit, not_finite, read_checkpoint
+from ..checkpoints import Checkpoint, check_fit, not_finite, read_checkpoint
 from ..compat.safe_load import CheckpointError
 from ..models import VMINet
 from ..texts import error_text, one_line
@@ -42,6 +43,12 @@ def build_model(cfg: dict, scope: str | None, name: str = 'the model') -> nn.Mod
         raise ConfigError(f'{name} cannot be built: {part}: {error_text(error)}') from error
 
 
+def pretrained_entries(init_cfg: dict | list[dict] | None) -> list[dict]:
+    """The entries of an ``init_cfg`` that name a checkpoint."""
+    entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    return [e for e in entries if isinstance(e, dict) and e.get('type') == 'Pretrained']
+
+
 def require_fit(cfg: Config, checkpoints: Iterable[dict[str, Any]]) -> None:
     """Raise unless checkpoints fit the backbone, if that is a VMINet.
 
@@ -51,11 +58,12 @@ def require_fit(cfg: Config, checkpoints: Iterable[dict[str, Any]]) -> None:
     Args:
         cfg: The config.
         checkpoints: ``checkpoint`` of each, and ``prefix`` and ``ema`` if there are any, as in an
-            ``init_cfg``.
+            ``init_cfg``; ``whole=True`` for one of a whole model, which MMEngine loads by name.
 
     Raises:
         CheckpointError: If one cannot be read, or does not fit.
-        ConfigError: If there is no such file, or the backbone cannot be built.
+        ConfigError: If there is no such file, the backbone cannot be built, or a checkpoint is of
+            a backbone alone where a whole model's is needed.
     """
     backbone = cfg.model.get('backbone') or {}
     if str(backbone.get('type')).rpartition('.')[2] != VMINet.__name__:
@@ -67,14 +75,26 @@ def require_fit(cfg: Config, checkpoints: Iterable[dict[str, Any]]) -> None:
     model = build_model(config, cfg.get('default_scope'), 'the backbone')
     for source in sources:
         try:
-            check_fit(
-                model,
-                read_checkpoint(
-                    source['checkpoint'], source.get('ema', False), source.get('prefix')
-                ),
+            checkpoint = read_checkpoint(
+                source['checkpoint'], source.get('ema', False), source.get('prefix')
             )
+            check_fit(model, checkpoint)
+            if source.get('whole'):
+                _require_whole(checkpoint)
         except FileNotFoundError:
             raise ConfigError(f'there is no checkpoint {source["checkpoint"]}') from None
+
+
+def _require_whole(checkpoint: Checkpoint) -> None:
+    """Raise unless MMEngine finds the backbone, which it looks for by the names of the model."""
+    content = CheckpointLoader.load_checkpoint(checkpoint.source, 'cpu')
+    state = content.get('state_dict', content)
+    names = {re.sub(r'^module\.', '', name) for name in state if isinstance(name, str)}
+    if not names >= {f'backbone.{name}' for name in checkpoint.backbone}:
+        raise ConfigError(
+            f'{checkpoint.source}: this holds a backbone, and load_from and --resume take a whole '
+            f"model's checkpoint: start with --pretrained {checkpoint.source} (init_cfg)"
+        )
 
 
 def check_content(model: nn.Module, content: Any, path: str | PathLike, name: str) -> None:

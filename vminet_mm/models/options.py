@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from mmengine.registry import MODELS
@@ -31,10 +31,10 @@ def parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:
         raise ValueError(f'an arch dict has the keys {sorted(ARCH_KEYS)}, not {sorted(arch)}')
     for name in ARCH_KEYS[:2]:
         check_count(f'{name} of the arch', arch[name])
-    depths = arch['depths']
-    if not _is_sequence(depths) or len(depths) != 4 or not all(_is_whole(d, 0) for d in depths):
-        raise ValueError(f'depths must be four numbers of blocks, not {depths!r}')
-    return {name: arch[name] for name in ARCH_KEYS}
+    depths = _items(arch['depths'])
+    if depths is None or len(depths) != 4 or not all(_is_whole(d, 0) for d in depths):
+        raise ValueError(f'depths must be four numbers of blocks, not {arch["depths"]!r}')
+    return {name: arch[name] for name in ARCH_KEYS} | dict(depths=tuple(map(int, depths)))
 
 
 def parse_out_indices(out_indices: Any, num_stages: int) -> tuple[int, ...]:
@@ -47,12 +47,13 @@ def parse_out_indices(out_indices: Any, num_stages: int) -> tuple[int, ...]:
     Raises:
         ValueError: If there is none, or one is no stage.
     """
-    given = tuple(out_indices) if _is_sequence(out_indices) else (out_indices,)
+    items = _items(out_indices)
+    given = (out_indices,) if items is None else items
     if not given or not all(_is_whole(i, -num_stages) and i < num_stages for i in given):
         raise ValueError(
             f'out_indices must name stages 0..{num_stages - 1} (or negative), not {out_indices!r}'
         )
-    return tuple(sorted({i % num_stages for i in given}))
+    return tuple(sorted({int(i) % num_stages for i in given}))
 
 
 def parse_size(name: str, size: Any) -> tuple[int, int]:
@@ -61,10 +62,11 @@ def parse_size(name: str, size: Any) -> tuple[int, int]:
     Raises:
         ValueError: If it is neither, or not positive.
     """
-    pair = tuple(size) if _is_sequence(size) else (size, size)
+    items = _items(size)
+    pair = (size, size) if items is None else items
     if len(pair) != 2 or not all(_is_whole(edge, 1) for edge in pair):
         raise ValueError(f'{name} must be a number of pixels or (height, width), not {size!r}')
-    return pair
+    return int(pair[0]), int(pair[1])
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -107,8 +109,14 @@ def check_init_cfg(init_cfg: Any) -> None:
             raise ValueError(f'init_cfg of type Pretrained names no checkpoint; write {usual}')
 
 
-def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
+def _items(value: Any) -> tuple | None:
+    """What a list, an array or the like holds; None for one value, text or a dict."""
+    if isinstance(value, (str, Mapping)):
+        return None
+    try:
+        return tuple(value)
+    except TypeError:  # of an array without dimensions, too
+        return None
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -6,8 +6,17 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config import find_key
-from ..preflight import dataset_paths
+from ..preflight import dataset_paths, type_name
 from .report import Report, some
+
+# parts of a model whose heads count something else: words, one class of all, or things only
+COUNT_OTHERWISE = (
+    'language_model',
+    'text_encoder',
+    'tracker',
+    'panoptic_head',
+    'panoptic_fusion_head',
+)
 
 
 def is_text(report: Report, split: str, classes: Any) -> bool:
@@ -67,19 +76,51 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
         more_is_wrong: Whether a head must not have more classes than the data, which trains.
     """
     settings = dict(cfg.items())
+    model = settings.get('model') or {}
+    counts_otherwise = any(part in model for part in COUNT_OTHERWISE)
     for path, value in find_key(settings, 'num_classes'):
         counts_classes = 'head' in path and 'rpn' not in path or 'data_preprocessor' in path
-        if not counts_classes or not isinstance(value, int):
+        is_used = path.startswith(('model.', 'data_preprocessor.'))
+        if not (counts_classes and is_used and isinstance(value, int)):
             continue
-        if value < number if not more_is_wrong else value != number:
+        fits = value == number if more_is_wrong else value >= number
+        if fits:
+            continue
+        if counts_otherwise or _is_other_head(settings, path):
+            report.note(
+                f'{path} is {value}, the data have {number} classes: a head of this kind may count '
+                'something else'
+            )
+        else:
             report.problem(
                 f'{path} is {value}, the data have {number} classes',
                 f'--cfg-options {path}={number}, or list the right classes in metainfo.classes',
             )
     for path, value in find_key(settings, 'topk'):
+        is_metric = path.startswith(('val_evaluator', 'test_evaluator'))
+        # the k of other metrics counts images of a gallery
+        counts_classes = is_metric and type_name(_holder(settings, path)) == 'Accuracy'
+        if not (counts_classes or path.startswith('model.head')):
+            continue
         largest = max(value) if isinstance(value, (list, tuple)) else value
-        if path.startswith(('val_evaluator', 'test_evaluator', 'model.head')) and largest > number:
+        if largest > number:
             report.problem(
                 f'{path} asks for the best {largest} of {number} classes',
                 f'--cfg-options {path}="(1,)"',
             )
+
+
+def _is_other_head(settings: dict, path: str) -> bool:
+    """Whether a head's ``num_classes`` need not be the classes of the data."""
+    head = _holder(settings, path)
+    # boundaries, the stuff of COCO beside its things, and one mask for all classes
+    is_boundary = type_name(head) == 'STDCHead' or 'boundary_threshold' in head
+    return is_boundary or 'semantic_head' in path or bool(head.get('class_agnostic'))
+
+
+def _holder(settings: dict, path: str) -> dict:
+    """The dict in which the last name of a dotted path stands."""
+    node = settings
+    for name in path.split('.')[:-1]:
+        node = node[int(name)] if isinstance(node, (list, tuple)) else node[name]
+    return node

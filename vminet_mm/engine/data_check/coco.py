@@ -46,6 +46,8 @@ def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | N
         report.echo('  (a large file, reading it takes a while)')
     try:
         content = json.loads(path.read_bytes())
+        if 'annotations' not in content and not _needs_objects(split, dataset):
+            content['annotations'] = []
         for key in LISTS:
             if not all(isinstance(entry, dict) for entry in [*content[key]]):
                 raise TypeError(f'{key} is no list of objects')
@@ -67,6 +69,15 @@ def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | N
     if not content['images']:
         report.problem(f'{split}: {path} lists no image', 'write the images into its list')
     return content if content['images'] and not lacking else None
+
+
+def _needs_objects(split: str, dataset: Any) -> bool:
+    """Whether a split is of no use without annotations: images to test on or without labels are."""
+    if split != 'train':
+        return split == 'val'
+    # the unlabelled part of semi-supervised training keeps images without objects
+    keeps_bare = (dataset.filter_cfg or {}).get('filter_empty_gt') is False
+    return not (dataset.test_mode or keeps_bare)
 
 
 def _check_lists(report: Report, split: str, dataset: Any, content: dict) -> None:

@@ -3,7 +3,6 @@
 It costs as much as reading the annotation files once. tools/check_data.py checks the files, too.
 """
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +11,14 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
 from ..config import ConfigError
-from ..preflight import leaf_datasets
+from ..preflight import leaf_datasets, local_rank
 from .check import build
 from .classes import check_classes_agree, check_model, is_text, note_classes
 from .coco import check_annotations
 from .layouts import check_listed_labels, folder_names
 from .report import Report
 
-# by the data set's class that defines how the annotations are read
+# by the data set's class that defines how the annotations are read and parsed
 LIST_CHECKS: dict[str, Callable[[Report, str, Any], None]] = {
     'CocoDataset': check_annotations,
     'CustomDataset': check_listed_labels,
@@ -36,7 +35,7 @@ def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
     Raises:
         ConfigError: Naming all that is wrong, each with its remedy.
     """
-    if os.environ.get('LOCAL_RANK', '0') != '0':  # one process of a machine reads the lists
+    if local_rank() != 0:  # one process of a machine reads the lists
         return
     report = Report(echo=lambda line: None)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
@@ -59,14 +58,30 @@ def _check_lists(report: Report, split: str, leaf: dict) -> None:
         kind = registry.get(kind) if isinstance(kind, str) else kind
     if not isinstance(kind, type) or not issubclass(kind, BaseDataset):
         return
-    dataset = build(report, split, leaf | dict(lazy_init=True, pipeline=[]))
-    if dataset is None or is_text(report, split, dataset.metainfo.get('classes')):
+    # quiet: a user's own class may take no lazy_init, and the run's own build tells all else
+    dataset = build(report, split, leaf | dict(lazy_init=True, pipeline=[]), quiet=True)
+    if dataset is None:
+        named = (leaf.get('metainfo') or {}).get('classes') or kind.METAINFO.get('classes')
+        if isinstance(named, (list, tuple)):
+            note_classes(report, split, leaf, tuple(named))
         return
-    reader = kind.load_data_list.__qualname__.partition('.')[0]
+    if is_text(report, split, dataset.metainfo.get('classes')):
+        return
+    reader = _reader(kind)
     if reader in LIST_CHECKS and '://' not in str(dataset.ann_file):
         LIST_CHECKS[reader](report, split, dataset)
     classes = dataset.metainfo.get('classes')
-    if reader == 'CustomDataset' and not dataset.ann_file and not classes:
-        classes = folder_names(report, split, dataset)
+    if reader == 'CustomDataset' and not dataset.ann_file and not classes and dataset.with_label:
+        is_remote = '://' in dataset.img_prefix
+        classes = () if is_remote else folder_names(report, split, dataset)
     if classes:
         note_classes(report, split, leaf, tuple(classes))
+
+
+def _reader(kind: type[BaseDataset]) -> str:
+    """Name of the class whose annotation format a data set keeps; '' if it parses it otherwise."""
+    reader = kind.load_data_list.__qualname__.partition('.')[0]
+    if reader != 'CocoDataset':
+        return reader
+    parser = kind.parse_data_info.__qualname__.partition('.')[0]
+    return reader if parser == reader and kind.COCOAPI.__name__ == 'COCO' else ''
