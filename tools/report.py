@@ -8,8 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from vminet_mm.compat.safe_load import CheckpointError
-from vminet_mm.engine import ConfigError, load_config, run_tool
+from vminet_mm.engine import load_config, run_tool
+from vminet_mm.errors import CheckpointError, ConfigError
 from vminet_mm.visualization.report import predict, read_work_dir, write_report
 
 CONFIGS = Path(__file__).parents[1] / 'configs'

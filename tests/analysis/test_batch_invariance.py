@@ -18,7 +18,8 @@ from vminet_mm.analysis.batch_invariance import (
     to_table,
     with_companion,
 )
-from vminet_mm.engine import ConfigError, set_data_root
+from vminet_mm.engine import set_data_root
+from vminet_mm.errors import ConfigError
 from vminet_mm.models import VMINet
 from vminet_mm.models.padding import image_sizes
 

@@ -9,14 +9,8 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from vminet_mm.analysis.drop_in.preparation import prepare
-from vminet_mm.analysis.drop_in.rules import (
-    Maps,
-    NotApplicableError,
-    SwapError,
-    measure_maps,
-    stages_for,
-    swap_backbones,
-)
+from vminet_mm.analysis.drop_in.rules import Maps, measure_maps, stages_for, swap_backbones
+from vminet_mm.errors import NotApplicableError, SwapError
 
 TI = [24, 48, 96, 192]  # channels of VMINet-Ti
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from vminet_mm.analysis.drop_in import report
-from vminet_mm.analysis.drop_in.run import WorkerError, run_folders, run_limited
+from vminet_mm.analysis.drop_in.run import run_folders, run_limited
 from vminet_mm.analysis.drop_in.trial import FAILS, NOT_APPLICABLE, WORKS, Outcome
+from vminet_mm.errors import WorkerError
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/drop_in.py'
 

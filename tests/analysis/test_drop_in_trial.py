@@ -9,8 +9,8 @@ from mmengine.structures import InstanceData
 
 from vminet_mm.analysis.drop_in import trial
 from vminet_mm.analysis.drop_in.folders import candidates, config_root, find_config, list_folders
-from vminet_mm.analysis.drop_in.rules import NotApplicableError
 from vminet_mm.analysis.drop_in.trial import FAILS, NOT_APPLICABLE, WORKS, try_folder
+from vminet_mm.errors import NotApplicableError
 from vminet_mm.models import VMINet
 
 DETECTOR = """

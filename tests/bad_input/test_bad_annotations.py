@@ -16,11 +16,11 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
-from vminet_mm.compat.data_errors import DataError
 from vminet_mm.datasets import CLASSES
-from vminet_mm.engine import ConfigError, load_config, set_data_root
+from vminet_mm.engine import load_config, set_data_root
 from vminet_mm.engine.data_check import check_config, require_sound_lists
 from vminet_mm.engine.data_check.report import Report
+from vminet_mm.errors import ConfigError, DataError
 
 TRAIN, VAL = 'annotations/instances_train2017.json', 'annotations/instances_val2017.json'
 RLE = dict(size=[64, 80], counts=[0, 64 * 80])

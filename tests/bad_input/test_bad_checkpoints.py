@@ -17,10 +17,10 @@ from tiny_configs import ARCH, tiny_config
 from tool_errors import refusal
 
 from vminet_mm import VMINet, engine
-from vminet_mm.compat.safe_load import CheckpointError, UnsafeCheckpointError
-from vminet_mm.convert import convert
-from vminet_mm.engine import ConfigError, load_config, train
+from vminet_mm.engine import load_config, train
+from vminet_mm.engine.conversion import convert
 from vminet_mm.engine.weights import require_fit
+from vminet_mm.errors import CheckpointError, ConfigError, UnsafeCheckpointError
 from vminet_mm.inference import load_model
 
 NAN = float('nan')

@@ -11,7 +11,8 @@ from tiny_configs import tiny_config
 from tool_errors import refusal
 
 from vminet_mm import engine
-from vminet_mm.engine import ConfigError, load_config, set_data_root, train
+from vminet_mm.engine import load_config, set_data_root, train
+from vminet_mm.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "_base_ = ['base.py']\n"

@@ -17,9 +17,9 @@ from PIL import Image
 from tiny_configs import SETTINGS, tiny_config
 from tool_errors import refusal
 
-from vminet_mm.compat.data_errors import DataError
 from vminet_mm.engine import load_config, set_data_root, train
-from vminet_mm.inference import Frame, InputError, Predictor, load_model
+from vminet_mm.errors import DataError, InputError
+from vminet_mm.inference import Frame, Predictor, load_model
 from vminet_mm.inference.sources import read_image
 
 SIZE = (35, 45)

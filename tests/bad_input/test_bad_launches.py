@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vminet_mm.engine import ConfigError, check_processes
+from vminet_mm.engine import check_processes
+from vminet_mm.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/cls/vminet-ti_mini.py'

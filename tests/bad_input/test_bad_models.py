@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mmengine.registry import MODELS
 
-from vminet_mm.engine import ConfigError
 from vminet_mm.engine.weights import build_model
+from vminet_mm.errors import ConfigError
 from vminet_mm.models.options import parse_arch, parse_out_indices, parse_size
 
 TINY = dict(base_channels=4, expansion=2, depths=(1, 1, 2, 1))

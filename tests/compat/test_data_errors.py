@@ -9,7 +9,8 @@ from mmengine.dataset import BaseDataset, Compose
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from vminet_mm.compat.data_errors import DataError, why_unreadable
+from vminet_mm.compat.data_errors import why_unreadable
+from vminet_mm.errors import DataError
 
 
 def halve(data: dict) -> dict:

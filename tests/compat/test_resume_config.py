@@ -10,7 +10,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 import vminet_mm  # noqa: F401
-from vminet_mm.compat.safe_load import UnsafeCheckpointError, safe_load
+from vminet_mm.compat.safe_load import safe_load
+from vminet_mm.errors import UnsafeCheckpointError
 
 
 class Model(BaseModel):

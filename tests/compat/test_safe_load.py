@@ -17,13 +17,8 @@ from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint, load_
 
 import vminet_mm  # noqa: F401
 from vminet_mm.compat.package_utils import is_onedl
-from vminet_mm.compat.safe_load import (
-    CheckpointError,
-    UnsafeCheckpointError,
-    _mend,
-    safe_load,
-    weights_only,
-)
+from vminet_mm.compat.safe_load import _mend, safe_load, weights_only
+from vminet_mm.errors import CheckpointError, UnsafeCheckpointError
 
 LOADERS = [safe_load, lambda path: _load_checkpoint(str(path), map_location='cpu')]
 

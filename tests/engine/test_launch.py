@@ -9,8 +9,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from vminet_mm.engine import ConfigError, load_config, run_tool
+from vminet_mm.engine import load_config, run_tool
 from vminet_mm.engine.launch import draw_predictions, keep_norm_eval, save_predictions, use_tta
+from vminet_mm.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vminet_mm.compat.safe_load import safe_load
-from vminet_mm.engine import ConfigError
-from vminet_mm.engine.nonfinite import NON_FINITE, NonFiniteError, NonFiniteLossHook
+from vminet_mm.engine.nonfinite import NON_FINITE, NonFiniteLossHook
 from vminet_mm.engine.nonfinite_search import search
 from vminet_mm.engine.resume import ResumableRunner, ResumePoint, resume_from
+from vminet_mm.errors import ConfigError, NonFiniteError
 
 STEPS = 3  # an epoch
 
@@ -269,7 +269,7 @@ def test_compiled_training_step(tmp_path: Path) -> None:
 def test_full_disk_is_told_and_the_run_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vminet_mm.engine.checkpoint_hook import CheckpointWriteError
+    from vminet_mm.errors import CheckpointWriteError
 
     def refuse(*args, **kwargs) -> None:
         raise CheckpointWriteError('non_finite.pth could not be written: No space left')

@@ -7,9 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from vminet_mm.compat.safe_load import CheckpointError
-from vminet_mm.engine import ConfigError
 from vminet_mm.engine.resume import _AfterFreeBatches, resume_from
+from vminet_mm.errors import CheckpointError, ConfigError
 
 
 def config(work_dir: Path, **settings) -> Config:

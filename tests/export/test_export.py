@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from vminet_mm.engine import ConfigError
+from vminet_mm.errors import ConfigError
 from vminet_mm.export import export, exportable, make_outputs, require_small, trace
 from vminet_mm.export.outputs import AdaptiveAverage, ClassifierOutputs
 from vminet_mm.inference import load_model

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vminet_mm.engine import ConfigError
+from vminet_mm.errors import ConfigError
 from vminet_mm.export import Difference, Outputs, require_small, verify
 from vminet_mm.export.verify import sizes_to_verify
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 
 from vminet_mm import VMINet
-from vminet_mm.checkpoint_formats import CheckpointMismatchError, read_options
 from vminet_mm.checkpoints import load_backbone, read_checkpoint
-from vminet_mm.compat.safe_load import CheckpointError, safe_load
-from vminet_mm.convert import convert
+from vminet_mm.checkpoints.formats import read_options
+from vminet_mm.compat.safe_load import safe_load
+from vminet_mm.engine.conversion import convert
+from vminet_mm.errors import CheckpointError, CheckpointMismatchError
 from vminet_mm.ops import resize_field
 
 Model = tuple[str, dict, State]
@@ -58,7 +59,9 @@ def test_every_tensor_is_loaded_resized_left_or_refused(
     fates = {name: fate(name, source, before) for name in [*before, *source]}
     lines: list[str] = []
     wrong = [name for name, found in fates.items() if found == 'wrong']
-    with mock.patch('vminet_mm.checkpoints.print_log', lambda line, **_: lines.append(line)):
+    with mock.patch(
+        'vminet_mm.checkpoints.reading.print_log', lambda line, **_: lines.append(line)
+    ):
         if wrong:
             with pytest.raises(CheckpointMismatchError) as error:
                 load_backbone(backbone, file)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vminet_mm.inference import InputError
+from vminet_mm.errors import InputError
 from vminet_mm.inference.coco_ids import coco_ids
 
 FILES = [Path('a/000000000139.jpg'), Path('a/7.png')]

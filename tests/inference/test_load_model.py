@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from tiny_configs import CLASSES, tiny_config
 
-from vminet_mm.engine import ConfigError
+from vminet_mm.errors import ConfigError
 from vminet_mm.inference import Predictor, load_model
 from vminet_mm.inference.loading import choose_device, dataset_meta
 

@@ -11,12 +11,11 @@ from mmengine.registry import DefaultScope
 from pycocotools import mask as rle
 from tiny_configs import CLASSES, tiny_config
 
-from vminet_mm.engine import ConfigError
+from vminet_mm.errors import ConfigError, InputError
 from vminet_mm.inference import (
     Classification,
     Detection,
     Frame,
-    InputError,
     Predictor,
     Segmentation,
     Video,

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vminet_mm.inference import InputError, Video, VideoWriter
+from vminet_mm.errors import InputError
+from vminet_mm.inference import Video, VideoWriter
 from vminet_mm.inference.sources import as_bgr, common_folder, find_inputs
 
 SIZE = (5, 7)

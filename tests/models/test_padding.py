@@ -13,7 +13,7 @@ from tiny_configs import random_model, tiny_config
 from tiny_models import TINY, randomised
 from torch import Tensor, nn
 
-from vminet_mm.engine import ConfigError
+from vminet_mm.errors import ConfigError
 from vminet_mm.export import make_outputs
 from vminet_mm.models import VMINet, set_image_sizes
 from vminet_mm.models.padding import image_sizes, maps_by_size, resize

@@ -17,7 +17,8 @@ from mmseg.evaluation import IoUMetric
 from report_inputs import Page, training_line
 from torch import nn
 
-from vminet_mm.engine import ConfigError, load_config
+from vminet_mm.engine import load_config
+from vminet_mm.errors import ConfigError
 from vminet_mm.inference import Classification, Detection, Predictor, Segmentation
 from vminet_mm.visualization.report import predict, predictions
 from vminet_mm.visualization.report.examples import label_map_iou, match_objects, to_jpeg

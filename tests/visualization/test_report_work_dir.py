@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from report_inputs import DETECTION_LOG, LOG, SEGMENTATION_LOG, training_line, write_work_dir
 
-from vminet_mm.engine import ConfigError
+from vminet_mm.errors import ConfigError
 from vminet_mm.visualization.report.work_dir import (
     ClassTable,
     read_class_tables,

@@ -6,7 +6,8 @@ python tools/analysis_tools/batch_invariance.py CONFIG [CHECKPOINT]
 import argparse
 
 from vminet_mm.analysis import batch_invariance
-from vminet_mm.engine import ConfigError, add_cfg_options, load_config, require_data, run_tool
+from vminet_mm.engine import add_cfg_options, load_config, require_data, run_tool
+from vminet_mm.errors import ConfigError
 from vminet_mm.visualization.loading import add_device
 
 

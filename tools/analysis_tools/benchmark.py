@@ -5,7 +5,8 @@ import argparse
 from vminet_mm.analysis import model_zoo
 from vminet_mm.analysis.benchmark import DEFAULT_MODELS, MEMORY_FORMATS, MODES, run_benchmark
 from vminet_mm.analysis.benchmark_switches import add_switches, make_settings, publish
-from vminet_mm.engine import ConfigError, run_tool
+from vminet_mm.engine import run_tool
+from vminet_mm.errors import ConfigError
 from vminet_mm.visualization.benchmark_plots import save_plot
 
 COMPILE_MODES = ['default', 'reduce-overhead', 'max-autotune', 'max-autotune-no-cudagraphs']

@@ -9,7 +9,8 @@ from pathlib import Path
 from vminet_mm.analysis import downstream
 from vminet_mm.analysis.benchmark_switches import add_switches, make_settings, publish
 from vminet_mm.analysis.complexity import DEFAULT_SHAPES
-from vminet_mm.engine import ConfigError, add_cfg_options, load_config, run_tool
+from vminet_mm.engine import add_cfg_options, load_config, run_tool
+from vminet_mm.errors import ConfigError
 
 
 def parse_args() -> argparse.Namespace:

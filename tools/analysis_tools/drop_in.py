@@ -11,7 +11,8 @@ from pathlib import Path
 from vminet_mm.analysis.drop_in import report, rules
 from vminet_mm.analysis.drop_in.folders import LIBRARIES, list_folders
 from vminet_mm.analysis.drop_in.run import run_folders
-from vminet_mm.engine import ConfigError, run_tool
+from vminet_mm.engine import run_tool
+from vminet_mm.errors import ConfigError
 from vminet_mm.models import VMINet
 
 

@@ -3,7 +3,8 @@
 import argparse
 
 from vminet_mm.analysis.complexity import DEFAULT_SHAPES, count_complexity, to_json, to_table
-from vminet_mm.engine import ConfigError, add_cfg_options, load_config, run_tool
+from vminet_mm.engine import add_cfg_options, load_config, run_tool
+from vminet_mm.errors import ConfigError
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,7 +14,8 @@ from vminet_mm.analysis.our_numbers import (
 from vminet_mm.analysis.paper_formats import to_csv, to_json, to_markdown
 from vminet_mm.analysis.paper_tables import read_tables
 from vminet_mm.analysis.run_results import find_runs
-from vminet_mm.engine import ConfigError, run_tool
+from vminet_mm.engine import run_tool
+from vminet_mm.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FORMATS = {'md': to_markdown, 'csv': to_csv, 'json': to_json}

@@ -2,8 +2,8 @@
 
 import argparse
 
-from vminet_mm.convert import convert
 from vminet_mm.engine import run_tool
+from vminet_mm.engine.conversion import convert
 
 
 def parse_args() -> argparse.Namespace:

@@ -5,7 +5,8 @@ A grid over images (rows), models and layers (columns) in one PNG file.
 
 import argparse
 
-from vminet_mm.engine import ConfigError, add_cfg_options, load_config, run_tool
+from vminet_mm.engine import add_cfg_options, load_config, run_tool
+from vminet_mm.errors import ConfigError
 from vminet_mm.visualization.cam import (
     METHODS,
     Column,

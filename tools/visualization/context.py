@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch.nn.functional as F
 
-from vminet_mm.engine import ConfigError, add_cfg_options, load_config, run_tool
+from vminet_mm.engine import add_cfg_options, load_config, run_tool
+from vminet_mm.errors import ConfigError
 from vminet_mm.models import set_image_sizes
 from vminet_mm.visualization.context_maps import (
     area_of,

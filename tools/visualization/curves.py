@@ -2,7 +2,8 @@
 
 import argparse
 
-from vminet_mm.engine import ConfigError, run_tool
+from vminet_mm.engine import run_tool
+from vminet_mm.errors import ConfigError
 from vminet_mm.visualization.curves import choose_keys, read_curves, save_curves
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..engine.config import ConfigError
+from ..errors import ConfigError
 from ..models import VMINet, set_image_sizes
 from ..models.padding import image_sizes, resize
 from ..visualization.loading import load_model

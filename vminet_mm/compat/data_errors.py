@@ -4,33 +4,16 @@ Upstream raises whatever a transform raises: an assertion of OpenCV's C++ for an
 AssertionError for a mask of a wrong size; from a worker of a data loader inside of a whole stack.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ..texts import error_text, one_line
+from ..errors import DataError, error_text, one_line
 from .import_hook import when_imported
 from .patching import wrap
 
 REMEDY = 'mend or remove it; tools/check_data.py CONFIG finds all such'
-
-
-class DataError(RuntimeError):
-    """An image or its labels cannot be used.
-
-    Args:
-        text: Which, why, and what to do. A data loader makes the error of a worker anew from the
-            worker's whole stack, of which the last line is kept; all of it with
-            ``VMINET_TRACEBACK=1`` in the environment.
-    """
-
-    def __init__(self, text: str) -> None:
-        text = str(text).strip()
-        if not os.environ.get('VMINET_TRACEBACK'):
-            text = text.splitlines()[-1].rpartition('DataError: ')[2]
-        super().__init__(text)
 
 
 def apply() -> None:

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from ..errors import CheckpointError, UnsafeCheckpointError
 from . import safe_globals
 from .import_hook import when_imported
 from .patching import wrap
@@ -33,14 +34,6 @@ _ENCRYPTED = 0x1  # flag of an entry of a zip archive
 # what torch raises where a file is not as it must be
 _DAMAGE = (EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 _environment_lock = threading.RLock()
-
-
-class CheckpointError(RuntimeError):
-    """The file is not a readable checkpoint."""
-
-
-class UnsafeCheckpointError(CheckpointError, pickle.UnpicklingError):
-    """The checkpoint was refused because loading it could run code."""
 
 
 def safe_load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:

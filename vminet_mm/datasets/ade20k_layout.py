@@ -9,7 +9,8 @@ from mmseg.datasets import ADE20KDataset
 from PIL import Image
 from torch import Tensor
 
-from ..compat.data_errors import REMEDY, DataError
+from ..compat.data_errors import REMEDY
+from ..errors import DataError
 
 
 @DATASETS.register_module()

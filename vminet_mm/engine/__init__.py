@@ -1,9 +1,8 @@
-from .config import ConfigError, load_config, set_data_root
+from .config import load_config, set_data_root
 from .launch import add_arguments, add_cfg_options, run_tool, test, train
 from .preflight import check_processes, require_data
 
 __all__ = [
-    'ConfigError',
     'add_arguments',
     'add_cfg_options',
     'check_processes',

@@ -11,16 +11,12 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
-from .config import ConfigError
-from .stopping import RunStoppedError, StopSignals
+from ..errors import CheckpointWriteError, RunStoppedError
+from .stopping import StopSignals
 
 INTERRUPTED = 'interrupted.pth'  # where a run that was told to stop leaves its state
 VALIDATED = 'last_validation'  # in the message hub: the epoch or iteration of it
 _PARTIAL = '.partial'
-
-
-class CheckpointWriteError(ConfigError):
-    """A checkpoint could not be written; those before it are untouched."""
 
 
 @contextmanager

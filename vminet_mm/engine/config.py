@@ -9,15 +9,11 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS, OPTIMIZERS
 
-from ..texts import error_text
+from ..errors import ConfigError, error_text
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 SUFFIXES = ('.py', '.json', '.yaml', '.yml')
-
-
-class ConfigError(ValueError):
-    """A config, or the data or machine it asks for, is not as it must be."""
 
 
 def load_config(

@@ -16,21 +16,12 @@ from mmengine.fileio import dump
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
-from ..checkpoint_formats import started_from_checkpoint
-from ..compat.data_errors import DataError
-from ..compat.safe_load import CheckpointError
-from ..texts import error_text
-from .config import (
-    ConfigError,
-    load_config,
-    part_being_built,
-    require_optimizer,
-    require_parts,
-)
+from ..checkpoints.formats import started_from_checkpoint
+from ..errors import CheckpointError, ConfigError, DataError, RunStoppedError, error_text
+from .config import load_config, part_being_built, require_optimizer, require_parts
 from .data_check import require_sound_lists
 from .preflight import check_processes, local_rank, require_data
 from .resume import ResumableRunner, ResumePoint, resume_from
-from .stopping import RunStoppedError
 from .weights import (
     BUILD_ERRORS,
     check_content,

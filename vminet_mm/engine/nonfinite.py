@@ -17,16 +17,11 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .checkpoint_hook import CheckpointWriteError
-from .config import ConfigError
+from ..errors import CheckpointWriteError, NonFiniteError
 from .nonfinite_search import non_finite_weights, search
 from .randomness import IterationSeedHook
 
 NON_FINITE = 'non_finite.pth'  # no name that --resume looks for by itself
-
-
-class NonFiniteError(ConfigError):
-    """A loss or a weight is infinite or not a number."""
 
 
 @HOOKS.register_module()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from mmengine.config import Config
 
-from .config import ConfigError
+from ..errors import ConfigError
 
 # what each sets for the processes that it starts
 LAUNCHERS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_LOCAL_RANK')

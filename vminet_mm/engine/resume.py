@@ -14,9 +14,8 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from ..compat.patching import temporarily
-from ..compat.safe_load import CheckpointError
+from ..errors import CheckpointError, ConfigError
 from .checkpoint_hook import INTERRUPTED, SafeCheckpointHook, replacing
-from .config import ConfigError
 from .nonfinite import NonFiniteLossHook
 from .randomness import IterationSeedHook, number_draws
 from .stopping import bear_signals

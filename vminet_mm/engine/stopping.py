@@ -10,20 +10,6 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 
 
-class RunStoppedError(Exception):
-    """A signal ended the run, and its state is saved.
-
-    Args:
-        signum: The signal.
-        checkpoint: The file that holds the state.
-    """
-
-    def __init__(self, signum: int, checkpoint: str) -> None:
-        name = signal.Signals(signum).name
-        super().__init__(f'stopped by {name}. {checkpoint} holds the state: go on with --resume')
-        self.exit_code = 128 + signum
-
-
 class StopSignals:
     """Remembers whether the run was asked to stop. A second SIGINT (Ctrl-C) interrupts at once."""
 

@@ -12,12 +12,11 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
-from ..checkpoint_formats import read_options
 from ..checkpoints import Checkpoint, check_fit, not_finite, read_checkpoint
-from ..compat.safe_load import CheckpointError
+from ..checkpoints.formats import read_options
+from ..errors import CheckpointError, ConfigError, error_text, one_line
 from ..models import VMINet
-from ..texts import error_text, one_line
-from .config import ConfigError, part_being_built
+from .config import part_being_built
 
 SHOWN = 500  # letters of a list of tensors
 # what building from a config raises where the config is wrong

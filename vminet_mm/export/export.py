@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..analysis.complexity import DEFAULT_SHAPES
-from ..engine.config import ConfigError
+from ..errors import ConfigError
 from ..inference import load_model
 from .metadata import make_metadata
 from .outputs import exportable, make_outputs

@@ -6,7 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from ..engine.config import ConfigError
+from ..errors import ConfigError
 from ..models import VMINet, VMISABlock, switch_to_deploy
 from ..ops.matrix_export import adaptive_average, separable_attention
 from ..ops.recurrent_export import recurrent_attention

@@ -9,7 +9,7 @@ from torch._dynamo.exc import UserError
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as symbolic_config
 
-from ..engine.config import ConfigError
+from ..errors import ConfigError
 from .outputs import Outputs
 
 OPSETS = range(18, 24)  # the oldest that torch writes, the newest that onnxruntime reads

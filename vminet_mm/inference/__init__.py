@@ -3,13 +3,12 @@
 from .loading import load_model
 from .predictions import Classification, Detection, Prediction, Segmentation
 from .predictor import Predictor
-from .sources import Frame, InputError, Video, VideoWriter
+from .sources import Frame, Video, VideoWriter
 
 __all__ = [
     'Classification',
     'Detection',
     'Frame',
-    'InputError',
     'Prediction',
     'Predictor',
     'Segmentation',

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from .sources import InputError
+from ..errors import InputError
 
 NUM_COCO = 80  # classes, whose numbers leave these out of 1 to 90
 COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..engine.config import ConfigError
+from ..errors import ConfigError, InputError
 from .coco_ids import coco_ids
 from .loading import load_model
 from .predictions import Detection, Prediction, Segmentation
 from .predictor import Predictor
-from .sources import Frame, InputError, Inputs, Video, VideoWriter, common_folder, find_inputs
+from .sources import Frame, Inputs, Video, VideoWriter, common_folder, find_inputs
 
 PICTURES = ('.jpeg', '.jpg', '.png')
 VIDEOS = ('.avi', '.mp4')

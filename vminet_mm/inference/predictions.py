@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
+from ..errors import InputError
 from .drawing import draw_label_map, draw_objects, draw_scores
-from .sources import Frame, InputError
+from .sources import Frame
 
 SCORE_THR = 0.3  # of objects that are listed and drawn
 TOP = 5  # classes of a classifier that are listed and drawn

@@ -12,11 +12,10 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from torch import nn
 
-from ..compat.data_errors import DataError
-from ..engine.config import ConfigError
 from ..engine.preflight import leaf_datasets
+from ..errors import ConfigError, DataError, InputError
 from .predictions import Prediction
-from .sources import Frame, InputError, as_bgr, find_inputs, read_image
+from .sources import Frame, as_bgr, find_inputs, read_image
 
 LOOK_AHEAD = 4  # batches within which images of the same size are sought
 

@@ -13,7 +13,7 @@ import mmcv
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..engine.config import ConfigError
+from ..errors import InputError
 
 # by their names; a file that was named itself may be called anything
 IMAGE_NAME = re.compile(
@@ -21,10 +21,6 @@ IMAGE_NAME = re.compile(
 )
 VIDEO_NAME = re.compile(r'.*\.(avi|flv|m4v|mkv|mov|mp4|mpeg|mpg|ogv|webm|wmv)', re.IGNORECASE)
 FRAME_RATE = 25.0  # frames a second, of a source that does not tell its own
-
-
-class InputError(ConfigError):
-    """What was given to be predicted cannot be read."""
 
 
 @dataclass

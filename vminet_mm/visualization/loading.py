@@ -14,8 +14,8 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..engine import ConfigError
 from ..engine.preflight import leaf_datasets
+from ..errors import ConfigError
 from ..inference import load_model as load_predictor
 from ..inference.loading import choose_device, dataset_meta
 

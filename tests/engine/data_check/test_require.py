@@ -11,10 +11,10 @@ from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
-from vminet_mm.engine import ConfigError
 from vminet_mm.engine.data_check import require_sound_lists
 from vminet_mm.engine.data_check.classes import check_model
 from vminet_mm.engine.data_check.report import Report
+from vminet_mm.errors import ConfigError
 
 CLASSES = ('a', 'b', 'c')
 IMAGES = [dict(id=1, file_name='1.jpg', height=4, width=6)]

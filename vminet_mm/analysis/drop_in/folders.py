@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from .rules import NotApplicableError
+from ...errors import NotApplicableError
 
 LIBRARIES = ('mmdet', 'mmseg')
 REPRESENTATIVES = {

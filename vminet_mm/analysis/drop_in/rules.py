@@ -24,6 +24,7 @@ from mmengine.registry import MODELS
 from mmengine.utils import to_2tuple
 from torch import Tensor
 
+from ...errors import NotApplicableError, SwapError
 from ...models import VMINet
 
 STRIDES = (4, 8, 16, 32)  # of VMINet's stages
@@ -42,14 +43,6 @@ TIED = {
     'MultimodalEncoderDecoder': 'the head reads tokens of a CLIP image encoder',
     'Detectron2Wrapper': 'the model is one of detectron2, which builds its own backbone',
 }
-
-
-class NotApplicableError(ValueError):
-    """There is no image backbone that VMINet could replace; the message says why."""
-
-
-class SwapError(ValueError):
-    """No rule says how to tell a part of the model the new channels."""
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,11 @@ from typing import Any
 
 import torch
 
+from ...errors import WorkerError
 from .trial import Outcome, try_folder
 
 # imported once, by the server that every worker is a fork of
 PRELOADED = ('vminet_mm', 'mmdet.models', 'mmseg.models', 'mmpretrain.models', __name__)
-
-
-class WorkerError(RuntimeError):
-    """A worker did not finish; the message says why."""
 
 
 def run_folders(

@@ -12,12 +12,13 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
+from ...errors import NotApplicableError, TrialError
 from ...models import VMINet
 from ..complexity import quiet
 from . import batches
 from .folders import find_config
 from .preparation import prepare
-from .rules import NotApplicableError, nested_dicts, swap_backbones
+from .rules import nested_dicts, swap_backbones
 
 WORKS, NOT_APPLICABLE, FAILS = 'works', 'not applicable', 'fails'
 
@@ -43,10 +44,6 @@ class Outcome:
     reason: str = ''
     swaps: list[str] = field(default_factory=list)
     seconds: float = 0.0
-
-
-class TrialError(RuntimeError):
-    """The model ran, and what it gave is wrong."""
 
 
 def try_folder(folder: str | Path, library: str, arch: str = 'ti') -> Outcome:

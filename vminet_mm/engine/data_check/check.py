@@ -20,8 +20,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from tqdm import tqdm
 
-from ...texts import error_text
-from ..config import ConfigError, find_key
+from ...errors import ConfigError, error_text
+from ..config import find_key
 from ..preflight import leaf_datasets, missing_paths
 from .classes import check_classes_agree, check_model, is_text, note_classes
 from .coco import check_coco

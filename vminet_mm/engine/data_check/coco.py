@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ...texts import error_text
+from ...errors import error_text
 from .report import Report, class_counts, class_list, some
 
 LISTS = ('images', 'annotations', 'categories')

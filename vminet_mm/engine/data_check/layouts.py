@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ...texts import error_text
+from ...errors import error_text
 from .report import Report, class_counts, class_list, some
 
 MAX_LABEL_MAPS = 500  # read for the pixel counts, or as many as there are samples to open

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...texts import one_line
+from ...errors import one_line
 
 SHOWN_NAMES = 3  # of a list of files, in one line
 SHOWN_CLASSES = 20  # with their counts; of more, the largest and the smallest

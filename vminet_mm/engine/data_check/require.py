@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
-from ..config import ConfigError
+from ...errors import ConfigError
 from ..preflight import leaf_datasets, local_rank
 from .check import build
 from .classes import check_classes_agree, check_model, is_text, note_classes

@@ -19,7 +19,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmengine.structures import BaseDataElement
 from tqdm import tqdm
 
-from ...engine import ConfigError, require_data
+from ...engine import require_data
+from ...errors import ConfigError
 from ...inference import Frame, Predictor, load_model
 from ...inference.predictions import SCORE_THR
 from ...inference.sources import read_image

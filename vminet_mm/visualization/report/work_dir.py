@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ...analysis.run_results import Run, find_runs
-from ...engine import ConfigError
+from ...errors import ConfigError
 
 SCALARS = 'vis_data/scalars.json'
 # of the tables that the evaluators of mmdet and mmseg log

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .compat.safe_load import CheckpointError
+from ..errors import CheckpointMismatchError
 
 # parts of a block in the authors' state dicts -> ours
 _BLOCK_PARTS = {
@@ -31,10 +31,6 @@ _CONFIGS = (
     *('ti', 'xs', 's', 'b', 'xs-v1', 's-v1', 'b-v1', 'xs-r', 's_attn-none'),
     *('xs_mask-none', 'xs_mask-block', 'xs_mask-band', 'xs_mask-hybrid'),
 )
-
-
-class CheckpointMismatchError(CheckpointError):
-    """A checkpoint does not fit the model it is meant for."""
 
 
 def rename(published: Mapping[str, Tensor], path: str | PathLike) -> dict[str, Tensor]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from .checkpoint_formats import CheckpointMismatchError, matching_config
-from .checkpoints import Checkpoint, check_fit, read_checkpoint
-from .compat.safe_load import CheckpointError
-from .models import VMINet
+from ..checkpoints import Checkpoint, check_fit, read_checkpoint
+from ..checkpoints.formats import matching_config
+from ..errors import CheckpointError, CheckpointMismatchError
+from ..models import VMINet
 
 _IMG_SIZE, _NUM_CLASSES = (224, 224), 1000  # of the configs in configs/cls
 

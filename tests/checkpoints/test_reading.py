@@ -169,7 +169,7 @@ def test_mmengine_averaged_weights_are_taken_in_either_case(write: Callable) -> 
 
 
 def test_defaults_of_options_are_the_backbones() -> None:
-    from vminet_mm.checkpoint_formats import _DEFAULTS
+    from vminet_mm.checkpoints.formats import _DEFAULTS
 
     parameters = inspect.signature(VMINet).parameters
     assert {name: parameters[name].default for name in _DEFAULTS} == _DEFAULTS

@@ -13,7 +13,7 @@ from vminet_mm.checkpoints import read_checkpoint
 from vminet_mm.compat.safe_load import safe_load
 from vminet_mm.engine import load_config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CHANNELS = [4, 8, 16, 32]
 
 

@@ -15,16 +15,9 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from .checkpoint_formats import (
-    BLOCK,
-    CheckpointMismatchError,
-    as_arguments,
-    matching_config,
-    option_problems,
-    read_options,
-    rename,
-)
-from .compat.safe_load import safe_load
+from ..compat.safe_load import safe_load
+from ..errors import CheckpointMismatchError
+from .formats import BLOCK, as_arguments, matching_config, option_problems, read_options, rename
 
 RELEASES = ('first', 'second', 'mm')
 

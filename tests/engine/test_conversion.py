@@ -12,13 +12,13 @@ from checkpoint_files import OPTIONS, TINY, assert_loaded, load, ours, prefixed,
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
-from vminet_mm.checkpoint_formats import CheckpointMismatchError, matching_config
 from vminet_mm.checkpoints import read_checkpoint
-from vminet_mm.compat.safe_load import CheckpointError
-from vminet_mm.convert import convert
+from vminet_mm.checkpoints.formats import matching_config
 from vminet_mm.engine import load_config
+from vminet_mm.engine.conversion import convert
+from vminet_mm.errors import CheckpointError, CheckpointMismatchError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/cls/*_in1k.py'))
 
 

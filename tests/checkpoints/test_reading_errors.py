@@ -10,9 +10,9 @@ from checkpoint_files import OPTIONS, TINY, State, load, ours, prefixed, publish
 from mmengine.config import Config
 
 from vminet_mm import VMINet
-from vminet_mm.checkpoint_formats import CheckpointMismatchError, matching_config
 from vminet_mm.checkpoints import read_checkpoint
-from vminet_mm.compat.safe_load import UnsafeCheckpointError
+from vminet_mm.checkpoints.formats import matching_config
+from vminet_mm.errors import CheckpointMismatchError, UnsafeCheckpointError
 
 WIDER = dict(TINY, base_channels=8)
 FIRST, SECOND = OPTIONS['first'], OPTIONS['second']

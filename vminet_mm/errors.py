@@ -1,0 +1,97 @@
+"""Every exception of the package, and how an error becomes one line of text.
+
+The command-line tools catch these errors and print their text without a traceback.
+"""
+
+import os
+import pickle
+import signal
+
+SHOWN_LETTERS = 300  # of an error, which may hold all that was read
+
+
+def one_line(text: object) -> str:
+    """Text without line breaks."""
+    return ' '.join(str(text).split())
+
+
+def error_text(error: BaseException, length: int = SHOWN_LETTERS) -> str:
+    """Kind of an error and what it says, in one line of bounded length."""
+    text = one_line(error)
+    if len(text) > length:
+        text = f'{text[:length]} ...'
+    return f'{type(error).__name__}: {text}' if text else type(error).__name__
+
+
+class ConfigError(ValueError):
+    """A config, or the data or machine it asks for, is not as it must be."""
+
+
+class InputError(ConfigError):
+    """What was given to be predicted cannot be read."""
+
+
+class CheckpointWriteError(ConfigError):
+    """A checkpoint could not be written; those before it are untouched."""
+
+
+class NonFiniteError(ConfigError):
+    """A loss or a weight is infinite or not a number."""
+
+
+class DataError(RuntimeError):
+    """An image or its labels cannot be used.
+
+    Args:
+        text: Which, why, and what to do. A data loader makes the error of a worker anew from the
+            worker's whole stack, of which the last line is kept; all of it with
+            ``VMINET_TRACEBACK=1`` in the environment.
+    """
+
+    def __init__(self, text: str) -> None:
+        text = str(text).strip()
+        if not os.environ.get('VMINET_TRACEBACK'):
+            text = text.splitlines()[-1].rpartition('DataError: ')[2]
+        super().__init__(text)
+
+
+class CheckpointError(RuntimeError):
+    """The file is not a readable checkpoint."""
+
+
+class UnsafeCheckpointError(CheckpointError, pickle.UnpicklingError):
+    """The checkpoint was refused because loading it could run code."""
+
+
+class CheckpointMismatchError(CheckpointError):
+    """A checkpoint does not fit the model it is meant for."""
+
+
+class RunStoppedError(Exception):
+    """A signal ended the run, and its state is saved.
+
+    Args:
+        signum: The signal.
+        checkpoint: The file that holds the state.
+    """
+
+    def __init__(self, signum: int, checkpoint: str) -> None:
+        name = signal.Signals(signum).name
+        super().__init__(f'stopped by {name}. {checkpoint} holds the state: go on with --resume')
+        self.exit_code = 128 + signum
+
+
+class NotApplicableError(ValueError):
+    """There is no image backbone that VMINet could replace; the message says why."""
+
+
+class SwapError(ValueError):
+    """No rule says how to tell a part of the model the new channels."""
+
+
+class TrialError(RuntimeError):
+    """The model ran, and what it gave is wrong."""
+
+
+class WorkerError(RuntimeError):
+    """A worker did not finish; the message says why."""
