@@ -242,9 +242,11 @@ def test_object_without_a_mask(copy_of: Callable) -> None:
     root = copy_of('coco')
     edit_json(root / TRAIN, first(segmentation=None))
     report = check_config(loaded(root), ('train',), 16, echo=lambda line: None)
-    assert 'the pipeline fails on 1 of 16 opened images' in only_problem(report)
+    assert '1 of 66 objects have no segmentation' in report.problems[0]
+    assert 'the pipeline fails on 1 of 16 opened images' in report.problems[1]
+    assert 'no segmentation' in refused(loaded(root))
     data = dataset(loaded(root))
-    with pytest.raises(DataError, match=r"1\.jpg: LoadAnnotations fails, KeyError: 'mask'; mend"):
+    with pytest.raises(DataError, match=r"LoadAnnotations fails, KeyError: 'mask'"):
         data[0]
 
 

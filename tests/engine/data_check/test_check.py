@@ -228,7 +228,7 @@ def test_tool_draws_pages_and_tells_by_its_exit_code(
     root, page = copy_of('coco'), tmp_path / 'pages/page.png'
     common = (str(ROOT / CONFIGS['coco']), '--data-root', str(root), '--samples', '2')
     code, text = run_tool(*common, '--page', str(page))
-    assert code == 0 and text.endswith('nothing is wrong: training can start\n')
+    assert code == 0 and 'nothing is wrong: training can start' in text
     for path in (page, page.with_name('page_val.png')):
         assert f'page of {"val" if "val" in path.stem else "train"}: {path}\n' in text
         assert path.read_bytes().startswith(b'\x89PNG')
@@ -238,7 +238,7 @@ def test_tool_draws_pages_and_tells_by_its_exit_code(
     code, text = run_tool(*common, '--page', str(page), '--split', 'train')
     assert code == 1
     assert 'problem: train: 1 of 16 listed images are missing' in text
-    assert text.endswith('1 problem; mend before training\n')
+    assert '1 problem; mend before training' in text
 
 
 def test_tool_puts_pages_into_the_work_dir(

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ...errors import ConfigError, error_text
 from ..config import find_key
 from ..preflight import leaf_datasets, missing_paths
-from .classes import check_classes_agree, check_model, is_text, note_classes
+from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_coco
 from .layouts import check_folders, check_label_maps
 from .report import Report, Sample, some
@@ -66,6 +66,8 @@ def check_config(
             report.note(f'{split}: the config has no {split}_dataloader')
             continue
         echo(f'{split}:')
+        if reads_masks(cfg, split):
+            report.masks.add(split)
         with DefaultScope.overwrite_default_scope(scope):
             _check_split(report, cfg, split, samples, seed)
     check_classes_agree(report)

@@ -66,6 +66,14 @@ def check_classes_agree(report: Report) -> None:
             )
 
 
+def reads_masks(cfg: Config, split: str) -> bool:
+    """Whether a split's pipeline loads masks of objects, or its evaluator compares them."""
+    loader, evaluator = cfg.get(f'{split}_dataloader'), cfg.get(f'{split}_evaluator')
+    loads = any(value is True for _, value in find_key(loader, 'with_mask'))
+    metrics = [value for _, value in find_key(evaluator, 'metric')]
+    return loads or any('segm' in ([m] if isinstance(m, str) else m or ()) for m in metrics)
+
+
 def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = True) -> None:
     """Class counts of the heads, and the k of top-k accuracy, against the number of classes.
 
@@ -96,6 +104,7 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
                 f'{path} is {value}, the data have {number} classes',
                 f'--cfg-options {path}={number}, or list the right classes in metainfo.classes',
             )
+    _check_softmax(report, settings)
     for path, value in find_key(settings, 'topk'):
         is_metric = path.startswith(('val_evaluator', 'test_evaluator'))
         # the k of other metrics counts images of a gallery
@@ -108,6 +117,25 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
                 f'{path} asks for the best {largest} of {number} classes',
                 f'--cfg-options {path}="(1,)"',
             )
+
+
+def _check_softmax(report: Report, settings: dict) -> None:
+    """A segmentor's softmax over a single class is always 1: its loss is 0 from the start."""
+    for path, value in find_key(settings, 'num_classes'):
+        head = _holder(settings, path)
+        losses = head.get('loss_decode')
+        if not path.startswith('model.') or value != 1 or not losses or head.get('out_channels'):
+            continue
+        for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
+            if type_name(loss) == 'CrossEntropyLoss' and not loss.get('use_sigmoid'):
+                part = path.rpartition('.')[0]
+                report.problem(
+                    f'{part} has one class and a softmax loss, which is 0 from the start: nothing '
+                    'is learned',
+                    'use two classes, the background as label 0 (reduce_zero_label=False), or '
+                    f'--cfg-options {part}.loss_decode.use_sigmoid=True {part}.threshold=0.5',
+                )
+                break
 
 
 def _is_other_head(settings: dict, path: str) -> bool:

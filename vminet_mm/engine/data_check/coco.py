@@ -2,15 +2,23 @@
 
 import json
 import math
-import os
+from codecs import BOM_UTF8
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ...errors import error_text
+from .coco_files import check_files, check_sizes
+from .coco_objects import (
+    FIX,
+    check_boxes,
+    check_evaluation,
+    check_polygons,
+    check_self_evaluation,
+    check_usable,
+)
 from .report import Report, class_counts, class_list, some
 
 LISTS = ('images', 'annotations', 'categories')
@@ -26,9 +34,15 @@ def check_coco(
     """Check an annotation file of COCO's format and the folder of its images."""
     content = _read(report, split, dataset)
     if content is not None:
-        names = [image['file_name'] for image in content['images']]
-        _check_files(report, split, Path(dataset.data_prefix.get('img') or ''), names)
+        folder = Path(dataset.data_prefix.get('img') or '')
+        before = len(report.problems)
+        check_files(report, split, folder, [image['file_name'] for image in content['images']])
+        check_sizes(report, split, folder, content['images'], samples, rng)
         _check_lists(report, split, dataset, content)
+        if split != 'train' and len(report.problems) == before:
+            metrics = ('bbox', 'segm') if split in report.masks else ('bbox',)
+            for metric in metrics:
+                check_self_evaluation(report, split, content, metric)
 
 
 def check_annotations(report: Report, split: str, dataset: Any) -> None:
@@ -45,7 +59,13 @@ def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | N
     if path.stat().st_size > 50e6:
         report.echo('  (a large file, reading it takes a while)')
     try:
-        content = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        if text.startswith(BOM_UTF8):
+            report.problem(
+                f'{split}: {path} starts with a byte-order mark, which pycocotools cannot read',
+                f'save it as UTF-8 without one, or {FIX}',
+            )
+        content = json.loads(text)
         if 'annotations' not in content and not _needs_objects(split, dataset):
             content['annotations'] = []
         for key in LISTS:
@@ -84,9 +104,15 @@ def _check_lists(report: Report, split: str, dataset: Any, content: dict) -> Non
     """Check what an annotation file says, and whether it fits the config."""
     images, objects, categories = (content[key] for key in LISTS)
     _check_images(report, split, images)
-    _check_objects(report, split, images, objects)
+    classes = dataset.metainfo['classes']
+    check_evaluation(report, split, objects)
+    usable = _check_objects(report, split, images, objects)
+    if usable is not None:
+        check_boxes(report, split, images, objects)
+        check_usable(report, split, classes, content, usable)
+    check_polygons(report, split, images, objects, split in report.masks)
     _check_masks(report, split, images, objects)
-    _check_categories(report, split, dataset.metainfo['classes'], objects, categories)
+    _check_categories(report, split, classes, objects, categories)
 
 
 def _check_images(report: Report, split: str, images: list[dict]) -> None:
@@ -112,29 +138,10 @@ def _check_images(report: Report, split: str, images: list[dict]) -> None:
         )
 
 
-def _check_files(report: Report, split: str, folder: Path, names: list[str]) -> None:
-    """Whether the listed images are on the disk."""
-    missing = [
-        name
-        for name in tqdm(names, desc='looking for images', disable=None, leave=False)
-        if not (folder / name).is_file()
-    ]
-    report.fact('images', f'{len(names)} listed, {len(names) - len(missing)} found in {folder}')
-    if missing:
-        report.problem(
-            f'{split}: {len(missing)} of {len(names)} listed images are missing in {folder} '
-            f'({some(missing)})',
-            'unpack the images again, or take them out of the list',
-        )
-    # a look into the folder itself, not below: names may hold folders
-    listed = set(names)
-    others = sum(entry.is_file() and entry.name not in listed for entry in os.scandir(folder))
-    if others:
-        report.note(f'{split}: {others} files in {folder} are not listed, and not used')
-
-
-def _check_objects(report: Report, split: str, images: list[dict], objects: list[dict]) -> None:
-    """Images without objects, objects without an image, and boxes which mmdet leaves out."""
+def _check_objects(
+    report: Report, split: str, images: list[dict], objects: list[dict]
+) -> list[dict] | None:
+    """Check ids and boxes; returns the objects that mmdet keeps, None if a box is no box."""
     sizes = {image['id']: (image['width'], image['height']) for image in images}
     crowd = sum(bool(entry.get('iscrowd')) for entry in objects)
     report.fact('objects', f'{len(objects)}, {crowd} of them crowds')
@@ -160,13 +167,15 @@ def _check_objects(report: Report, split: str, images: list[dict], objects: list
             f'(annotation ids {some(wrong)})',
             'write bbox as [left, top, width, height] in pixels',
         )
-        return
+        return None
     empty = [entry['id'] for entry in objects if _is_empty(entry, sizes.get(entry['image_id']))]
     if empty:
         report.note(
             f'{split}: {len(empty)} boxes are empty, under 1 pixel or outside of their image, and '
             f'are left out (annotation ids {some(empty)})'
         )
+    lost = {*empty, *strays}
+    return [entry for entry in objects if entry['id'] not in lost]
 
 
 def _check_masks(report: Report, split: str, images: list[dict], objects: list[dict]) -> None:
@@ -235,6 +244,13 @@ def _check_categories(
             f'{split}: the annotation file orders the classes otherwise than the config '
             f'({some(order)} against {some(classes)}), so they would get the wrong names',
             remedy,
+        )
+    twice = [name for name, count in Counter(names.values()).items() if count > 1]
+    if twice:
+        report.problem(
+            f'{split}: several categories of the annotation file have the same name '
+            f'({some(twice)}), so the labels of the others would shift',
+            'give each category a name of its own, or remove the one without objects',
         )
     unknown = {name: number[name] for name in names.values() if name not in classes}
     if unknown:

@@ -1,6 +1,7 @@
 """Check a segmentation set in the layout of ADE20K and a classification set in that of ImageNet."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,15 @@ def _check_labels(report: Report, split: str, dataset: Any, pairs: list[tuple[Pa
         if size and size != values.shape[::-1]:
             sizes.append(f'{path} is {values.shape[::-1]}, its image {size}')
     total = max(int(pixels.sum()), 1)
+    if pairs and not outside and not pixels[: len(classes)].any():
+        report.problem(
+            f'{split}: every pixel of {len(pairs)} label maps is ignored: nothing can be learned',
+            'write labels from 0 (background 0, object 1), not 0 and 255, and set '
+            'reduce_zero_label=False where label 0 is a class',
+        )
+    bare = [name for name, n in zip(classes, pixels, strict=False) if not n]
+    if 0 < len(bare) < len(classes):
+        report.note(f'{split}: {len(bare)} classes are without a pixel ({some(bare)})')
     ignored = 100 * pixels[dataset.ignore_index] / total
     report.fact('pixels of', f'{class_counts(classes, pixels[: len(classes)])}')
     report.fact('', f'{ignored:.1f}% ignored, in {len(pairs)} label maps')
@@ -149,9 +159,27 @@ def check_folders(
         return
     counts = np.bincount(labels, minlength=len(classes))
     report.fact('images of', class_counts(classes, counts))
+    if not listed:
+        _note_unread(report, split, dataset)
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if empty:
         report.note(f'{split}: {len(empty)} classes are without an image ({some(empty)})')
+
+
+def _note_unread(report: Report, split: str, dataset: Any) -> None:
+    """Count the files in the folders that the reader skips, by suffix."""
+    skipped = Counter(
+        path.suffix or path.name
+        for path in Path(dataset.img_prefix).rglob('*')
+        if path.is_file() and not dataset.is_valid_file(str(path))
+    )
+    if skipped:
+        text = ', '.join(f'{number} {suffix}' for suffix, number in skipped.most_common())
+        example = next(iter(skipped))
+        report.note(
+            f'{split}: {skipped.total()} files in {dataset.img_prefix} are not read ({text}); if '
+            f'they are images, add {example} to {split}_dataloader.dataset.extensions'
+        )
 
 
 def check_listed_labels(report: Report, split: str, dataset: Any) -> None:
@@ -187,6 +215,20 @@ def _folders_match(report: Report, split: str, dataset: Any) -> bool:
     """Whether there are as many folders as the config has classes, if it names them."""
     names = folder_names(report, split, dataset)
     classes = dataset.metainfo.get('classes')
+    hidden = [name for name in names if name.startswith('.')]
+    if hidden:
+        report.problem(
+            f'{split}: {some(hidden)} in {dataset.img_prefix} would be counted as a class',
+            'remove hidden folders: ' + ' '.join(f'rm -r {dataset.img_prefix}/{n}' for n in hidden),
+        )
+        return False
+    if names and classes is not None and sorted(classes) == names and list(classes) != names:
+        report.problem(
+            f'{split}: the config names the folders in another order ({some(classes)}) than they '
+            f'are numbered in ({some(names)}), so the classes would get the wrong names',
+            'name them in alphabetical order: '
+            f'--cfg-options {split}_dataloader.dataset.metainfo.classes={class_list(names)}',
+        )
     if names and classes is not None and len(classes) != len(names):
         report.problem(
             f'{split}: {dataset.img_prefix} holds {len(names)} folders ({some(names)}), '

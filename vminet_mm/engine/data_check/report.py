@@ -42,6 +42,7 @@ class Report:
         classes: The names of the classes of each split.
         palettes: Their colours, RGB from 0 to 255; None where the data set has none.
         samples: Opened images of each split.
+        masks: Splits whose pipeline loads masks of objects or whose evaluator compares them.
     """
 
     echo: Callable[[str], None] = print
@@ -50,6 +51,7 @@ class Report:
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     palettes: dict[str, Sequence | None] = field(default_factory=dict)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
+    masks: set[str] = field(default_factory=set)
 
     def fact(self, name: str, text: str) -> None:
         """Say a figure."""

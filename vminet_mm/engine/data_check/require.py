@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from ...errors import ConfigError
 from ..preflight import leaf_datasets, local_rank
 from .check import build
-from .classes import check_classes_agree, check_model, is_text, note_classes
+from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_annotations
 from .layouts import check_listed_labels, folder_names
 from .report import Report
@@ -41,6 +41,8 @@ def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         for split in splits:
             loader = cfg.get(f'{split}_dataloader') or {}
+            if reads_masks(cfg, split):
+                report.masks.add(split)
             for leaf in leaf_datasets(loader.get('dataset')):
                 _check_lists(report, split, leaf)
     check_classes_agree(report)

@@ -1,0 +1,210 @@
+"""Lists that training or evaluation cannot use are problems, each with its fix."""
+
+import codecs
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from checking import check
+from PIL import Image
+
+from vminet_mm.engine.data_check import fix_annotations
+from vminet_mm.engine.data_check.coco_objects import self_evaluate
+from vminet_mm.errors import ConfigError
+
+
+def corners(entry: dict) -> list[float]:
+    """The polygon of a box, not nested."""
+    x, y, w, h = entry['bbox']
+    return [x, y, x + w, y, x + w, y + h, x, y + h]
+
+
+def set_all(key: str, value: Callable) -> Callable[[dict], None]:
+    def edit(content: dict) -> None:
+        for index, entry in enumerate(content['annotations']):
+            entry[key] = value(index, entry)
+
+    return edit
+
+
+def remove_iscrowd(content: dict) -> None:
+    for entry in content['annotations']:
+        del entry['iscrowd']
+
+
+def stray_click(content: dict) -> None:
+    first = content['annotations'][0]
+    first['segmentation'] = [corners(first), [5.0, 6.0]]
+
+
+def no_segmentation(content: dict) -> None:
+    content['annotations'][-1]['segmentation'] = []
+
+
+def same_name(content: dict) -> None:
+    names = content['categories']
+    names.append(dict(id=99, name=names[0]['name']))
+
+
+def no_width(content: dict) -> None:
+    for entry in content['annotations']:
+        entry['area'] = 0
+
+
+def normalized(index: int, entry: dict) -> list[float]:
+    return [value / 200 for value in entry['bbox']]
+
+
+def as_corners(index: int, entry: dict) -> list[float]:
+    x, y, w, h = entry['bbox']
+    return [x, y, x + w, y + h]
+
+
+# edit, split, key word of the problem, whether --fix corrects it
+EDITS = {
+    'no iscrowd': (remove_iscrowd, 'val', 'iscrowd', True),
+    'ids from 0': (set_all('id', lambda i, _: i), 'val', 'id 0', True),
+    'stray click': (stray_click, 'val', 'polygon', True),
+    'odd polygon': (
+        set_all('segmentation', lambda _, e: [corners(e) + [1.0]]),
+        'train',
+        'polygon',
+        True,
+    ),
+    'flat polygon': (
+        set_all('segmentation', lambda _, e: corners(e)),
+        'train',
+        'not nested',
+        True,
+    ),
+    'no segmentation': (no_segmentation, 'train', 'no segmentation', True),
+    'all crowds': (set_all('iscrowd', lambda *_: 1), 'train', 'crowds', False),
+    'no area': (no_width, 'train', 'no area', True),
+    'boxes of 0 to 1': (set_all('bbox', normalized), 'train', 'between 0 and 1', False),
+    'boxes as corners': (set_all('bbox', as_corners), 'train', 'corners', False),
+    'same name': (same_name, 'train', 'same name', False),
+}
+
+
+def edited(root: Path, split: str, edit: Callable) -> Path:
+    path = root / f'annotations/instances_{split}2017.json'
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def coco(mini_root: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(mini_root / 'coco', tmp_path / 'coco'))
+
+
+@pytest.mark.parametrize('name', EDITS)
+def test_unusable_list_is_a_problem(name: str, coco: Path) -> None:
+    edit, split, word, is_fixed = EDITS[name]
+    path = edited(coco, split, edit)
+    report = check(coco, (split,))
+    assert any(word in problem and ' -> ' in problem for problem in report.problems)
+    before = path.read_bytes()
+    fix_annotations(path, coco / 'fixed.json')
+    assert path.read_bytes() == before
+    shutil.copy(coco / 'fixed.json', path)
+    found = any(word in problem for problem in check(coco, (split,)).problems)
+    assert found is not is_fixed
+
+
+def test_byte_order_mark(coco: Path) -> None:
+    path = coco / 'annotations/instances_val2017.json'
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert any('byte-order' in problem for problem in check(coco, ('val',)).problems)
+    fix_annotations(path, coco / 'fixed.json')
+    assert json.loads((coco / 'fixed.json').read_bytes())['images']
+
+
+def test_fix_refuses_to_overwrite(coco: Path) -> None:
+    path = coco / 'annotations/instances_val2017.json'
+    with pytest.raises(ConfigError, match='overwrite'):
+        fix_annotations(path, path)
+
+
+def test_area_of_a_fixed_mask_is_computed(tmp_path: Path) -> None:
+    entry = dict(id=1, image_id=1, category_id=1, bbox=[1, 1, 4, 3])
+    image = dict(id=1, file_name='a\\b.jpg', width=8, height=8)
+    (tmp_path / 'in.json').write_text(
+        json.dumps(dict(images=[image], annotations=[entry], categories=[]))
+    )
+    changes = fix_annotations(tmp_path / 'in.json', tmp_path / 'out.json')
+    fixed = json.loads((tmp_path / 'out.json').read_text())
+    assert fixed['images'][0]['file_name'] == 'a/b.jpg'
+    assert fixed['annotations'][0] == entry | dict(
+        iscrowd=0, area=12.0, segmentation=[[1, 1, 5, 1, 5, 4, 1, 4]]
+    )
+    assert changes == dict(file_name=1, id=0, iscrowd=1, segmentation=1, area=1)
+
+
+@pytest.mark.parametrize('metric', ['bbox', 'segm'])
+def test_ground_truth_against_itself(metric: str, coco: Path) -> None:
+    content = json.loads((coco / 'annotations/instances_val2017.json').read_text())
+    assert self_evaluate(content, metric) == pytest.approx(1, abs=1e-6)
+    content['annotations'] = content['annotations'][:1]
+    content['annotations'][0]['id'] = 0
+    assert self_evaluate(content, metric) == 0
+    assert self_evaluate(content | dict(annotations=[]), metric) == -1
+
+
+def test_images_of_another_size(coco: Path) -> None:
+    for path in (coco / 'train2017').glob('*.jpg'):
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), None, fx=0.5, fy=0.5))
+    assert any('another size' in problem for problem in check(coco, ('train',)).problems)
+
+
+def test_image_turned_by_exif(coco: Path) -> None:
+    path = sorted((coco / 'train2017').glob('*.jpg'))[0]
+    image = Image.open(path)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(path, exif=exif)
+    assert any('EXIF' in problem for problem in check(coco, ('train',)).problems)
+
+
+@pytest.mark.parametrize(
+    ('written', 'word'),
+    [
+        (lambda name: f'images\\{name}', 'backslash'),
+        (lambda name: f'images/{name[:-4]}.JPG', 'case'),
+        (lambda name: f'images/{name[:-4]}.png', 'suffix'),
+    ],
+)
+def test_names_written_otherwise(written: Callable, word: str, coco: Path) -> None:
+    folder = coco / 'train2017/images'
+    folder.mkdir()
+    for path in list((coco / 'train2017').glob('*.jpg')):
+        path.rename(folder / path.name)
+
+    def edit(content: dict) -> None:
+        for image in content['images']:
+            image['file_name'] = written(image['file_name'])
+
+    edited(coco, 'train', edit)
+    assert any(word in problem for problem in check(coco, ('train',)).problems)
+
+
+def test_masks_of_0_and_255(mini_root: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(mini_root / 'ade', tmp_path / 'ade'))
+    for path in root.glob('annotations/*/*.png'):
+        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), (labels > 1).astype(np.uint8) * 255)
+    assert any('every pixel' in problem for problem in check(root, ('train',)).problems)
+
+
+def test_hidden_folder_and_unread_suffix(mini_root: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(mini_root / 'imagenet', tmp_path / 'imagenet'))
+    path = next(root.glob('train/*/*.jpg'))
+    path.rename(path.with_suffix('.jp2'))
+    assert any('1 .jp2' in note for note in check(root, ('train',)).notes)
+    (root / 'train/.ipynb_checkpoints').mkdir()
+    assert any('.ipynb_checkpoints' in problem for problem in check(root, ('train',)).problems)

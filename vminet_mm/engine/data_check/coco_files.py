@@ -1,0 +1,115 @@
+"""The images that an annotation file lists, against those on the disk."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from .report import Report, some
+
+MAX_SIZES = 500  # images whose size is read, or as many as there are samples to open
+EXIF_ORIENTATION = 0x0112
+TURNED = (5, 6, 7, 8)  # orientations that swap width and height
+
+
+def check_files(report: Report, split: str, folder: Path, names: list[str]) -> None:
+    """Check that the listed images are on the disk.
+
+    Args:
+        report: Takes the findings.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        folder: What the names are relative to.
+        names: ``file_name`` of each listed image.
+    """
+    missing = [
+        name
+        for name in tqdm(names, desc='looking for images', disable=None, leave=False)
+        if not (folder / name).is_file()
+    ]
+    report.fact('images', f'{len(names)} listed, {len(names) - len(missing)} found in {folder}')
+    if missing:
+        report.problem(
+            f'{split}: {len(missing)} of {len(names)} listed images are missing in {folder} '
+            f'({some(missing)})',
+            _fix_of_missing(folder, missing),
+        )
+    # a look into the folder itself, not below: names may hold folders
+    listed = set(names)
+    others = sum(entry.is_file() and entry.name not in listed for entry in os.scandir(folder))
+    if others:
+        report.note(f'{split}: {others} files in {folder} are not listed, and not used')
+
+
+def _fix_of_missing(folder: Path, missing: list[str]) -> str:
+    """What to do about missing files: their names may differ from the list's only in writing."""
+    slashed = [name for name in missing if '\\' in name]
+    if slashed and (folder / slashed[0].replace('\\', '/')).is_file():
+        return (
+            'the files are there when each backslash in file_name is written as "/": write a '
+            'corrected copy with tools/check_data.py --fix OUT.json'
+        )
+    name = folder / missing[0]
+    if name.parent.is_dir():
+        alike = [e.name for e in os.scandir(name.parent) if e.name.lower() == name.name.lower()]
+        if alike:
+            return f'upper and lower case differ: the folder has {alike[0]}; write file_name alike'
+        stems = [e.name for e in os.scandir(name.parent) if Path(e.name).stem == name.stem]
+        if stems:
+            return f'the suffix differs: the folder has {stems[0]}; write file_name alike'
+    return 'unpack the images again, or take them out of the list'
+
+
+def check_sizes(
+    report: Report,
+    split: str,
+    folder: Path,
+    images: list[dict],
+    samples: int,
+    rng: np.random.Generator,
+) -> None:
+    """Compare listed sizes with those of the images as they are loaded, EXIF orientation applied.
+
+    Args:
+        report: Takes the findings.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        folder: What the names are relative to.
+        images: Entries with ``file_name``, ``width`` and ``height``.
+        samples: How many images to look at, at least :data:`MAX_SIZES`.
+        rng: Chooses them.
+    """
+    number = min(len(images), max(samples, MAX_SIZES))
+    turned, other = [], []
+    for index in sorted(rng.choice(len(images), number, replace=False)):
+        entry = images[index]
+        size = _loaded_size(folder / entry['file_name'])
+        listed = (entry['width'], entry['height'])
+        if size is None or size[0] == listed or not all(listed):  # no size is named apart
+            continue
+        (turned if size[1] and size[0] == listed[::-1] else other).append(
+            f'{entry["file_name"]}: listed {listed[0]} x {listed[1]}, '
+            f'the image has {size[0][0]} x {size[0][1]}'
+        )
+    if turned:
+        report.problem(
+            f'{split}: {len(turned)} of {number} images are turned by their EXIF orientation when '
+            f'loaded, but listed unturned ({some(turned)})',
+            'save the images turned and without the tag, or list boxes and sizes as turned',
+        )
+    if other:
+        report.problem(
+            f'{split}: {len(other)} of {number} images have another size than listed '
+            f'({some(other)}); were they resized after labeling?',
+            'use the original images, or scale sizes, boxes, areas and masks in the list',
+        )
+
+
+def _loaded_size(path: Path) -> tuple[tuple[int, int], bool] | None:
+    """Width and height after EXIF orientation, and whether it swaps them; None if unreadable."""
+    try:
+        with Image.open(path) as image:
+            is_turned = image.getexif().get(EXIF_ORIENTATION) in TURNED
+            return (image.size[::-1] if is_turned else image.size), is_turned
+    except Exception:  # decoders raise all kinds of errors; opening the samples names them
+        return None

@@ -1,0 +1,212 @@
+"""Objects of a COCO annotation file that training leaves out or that evaluation cannot read.
+
+mmdet's reader and pycocotools, which evaluates, read the same list by different rules. Each check
+names the rule that the objects break.
+"""
+
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from .report import Report, some
+
+FIX = 'write a corrected copy with tools/check_data.py --fix OUT.json'
+MIN_POLYGON = 6  # numbers: three points
+PERFECT = 0.999  # AP of the ground truth evaluated against itself; the rest is rounding
+
+
+def check_evaluation(report: Report, split: str, objects: list[dict]) -> None:
+    """Check what only pycocotools reads: ``iscrowd``, and ids that start at 1."""
+    if split == 'train':
+        return
+    lacking = [entry['id'] for entry in objects if 'iscrowd' not in entry]
+    if lacking:
+        report.problem(
+            f'{split}: {len(lacking)} annotations have no iscrowd (ids {some(lacking)}); the '
+            'evaluation stops without it',
+            f'add "iscrowd": 0, or {FIX}',
+        )
+    if any(entry['id'] == 0 for entry in objects):
+        report.problem(
+            f'{split}: an annotation has the id 0, which pycocotools takes for "no match": a '
+            'perfect prediction of this object counts as wrong',
+            f'number the annotations from 1, or {FIX}',
+        )
+
+
+def check_boxes(report: Report, split: str, images: list[dict], objects: list[dict]) -> None:
+    """Check whether boxes are normalized, given by their corners, or reach beyond the image.
+
+    Args:
+        report: Takes the findings.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        images: Entries with ``id``, ``width`` and ``height``.
+        objects: Entries whose ``bbox`` is four numbers.
+    """
+    sizes = {image['id']: (image['width'], image['height']) for image in images}
+    known = [entry for entry in objects if entry['image_id'] in sizes]
+    if not known:
+        return
+    boxes = np.array([entry['bbox'] for entry in known], dtype=float)
+    size = np.array([sizes[entry['image_id']] for entry in known], dtype=float)
+    if (boxes <= 1).all() and (boxes[:, 2:] < 1).any():
+        report.problem(
+            f'{split}: all {len(known)} boxes lie between 0 and 1, so each is under 1 pixel and '
+            'left out',
+            'multiply them by the width and height of their image',
+        )
+        return
+    beyond = (boxes[:, :2] + boxes[:, 2:] > size + 1).any(axis=1) | (boxes[:, :2] < -1).any(axis=1)
+    if not beyond.any():
+        return
+    ids = [entry['id'] for entry, is_beyond in zip(known, beyond, strict=True) if is_beyond]
+    text = f'{split}: {len(ids)} of {len(known)} boxes reach beyond their image (ids {some(ids)})'
+    are_corners = (boxes[:, 2:] > boxes[:, :2]).all() and (boxes[:, 2:] <= size + 1).all()
+    if are_corners:
+        report.problem(
+            f'{text}; as corners x1, y1, x2, y2 all would fit',
+            'write bbox as [x1, y1, x2 - x1, y2 - y1]',
+        )
+    else:
+        report.note(f'{text}; were the images resized after labeling?')
+
+
+def check_polygons(
+    report: Report, split: str, images: list[dict], objects: list[dict], needs_masks: bool
+) -> None:
+    """Check that each object has a mask that mmdet and pycocotools can read.
+
+    Args:
+        report: Takes the findings.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        images: Entries with ``id``.
+        objects: Entries of the annotation list.
+        needs_masks: Whether the pipeline loads masks or the evaluator compares them.
+    """
+    if not needs_masks:
+        return
+    listed = {image['id'] for image in images}
+    empty, flat, thin = [], [], []
+    for entry in objects:
+        if entry['image_id'] not in listed:
+            continue
+        code = entry.get('segmentation')
+        if not code:
+            empty.append(entry['id'])
+        elif isinstance(code, list):
+            if not all(isinstance(polygon, list) for polygon in code):
+                flat.append(entry['id'])
+            elif not all(len(p) >= MIN_POLYGON and len(p) % 2 == 0 for p in code):
+                thin.append(entry['id'])
+    if empty:
+        report.problem(
+            f'{split}: {len(empty)} of {len(objects)} objects have no segmentation '
+            f'(annotation ids {some(empty)}), and masks are read',
+            f'add the masks, or {FIX}, which draws the box as a polygon; a detector without '
+            'masks does not need them',
+        )
+    if flat:
+        report.problem(
+            f'{split}: {len(flat)} polygons are not nested (annotation ids {some(flat)})',
+            f'write segmentation as [[x1, y1, x2, y2, ...]], a list of polygons, or {FIX}',
+        )
+    if thin:
+        report.problem(
+            f'{split}: {len(thin)} objects have a polygon with fewer than {MIN_POLYGON} numbers or '
+            f'an odd number of them (annotation ids {some(thin)})',
+            f'remove these polygons, or {FIX}',
+        )
+
+
+def check_usable(
+    report: Report, split: str, classes: Sequence[str], content: dict, usable: list[dict]
+) -> None:
+    """Check that at least one object survives mmdet's own filters.
+
+    Args:
+        report: Takes the findings.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        classes: Names of the config's classes.
+        content: The annotation file.
+        usable: Objects whose box mmdet keeps.
+    """
+    ids = {c['id'] for c in content['categories'] if c['name'] in classes}
+    reasons = {
+        'are crowds (iscrowd 1)': [e for e in usable if e.get('iscrowd')],
+        'are marked with ignore': [e for e in usable if e.get('ignore')],
+        'belong to no class of the config': [e for e in usable if e['category_id'] not in ids],
+    }
+    left_out = {e['id'] for entries in reasons.values() for e in entries}
+    number = len(content['annotations'])
+    if not number or any(entry['id'] not in left_out for entry in usable):
+        return
+    counts = [f'{len(entries)} {why}' for why, entries in reasons.items() if entries]
+    if len(usable) < number:
+        counts.append(f'{number - len(usable)} have an empty box, no area or no image')
+    report.problem(
+        f'{split}: none of the {number} objects can be learned or evaluated: {", ".join(counts)}',
+        'correct these entries; a single object is not a crowd, whatever its mask is coded as',
+    )
+
+
+def self_evaluate(content: dict, metric: str) -> float:
+    """Evaluate the ground truth of an annotation file against itself with pycocotools.
+
+    Args:
+        content: The annotation file; it is not changed.
+        metric: ``'bbox'`` or ``'segm'``.
+
+    Returns:
+        float: Average precision: 1 for a file that can be evaluated, -1 without an object.
+    """
+    with redirect_stdout(StringIO()):
+        truth = COCO()
+        truth.dataset = {**content, 'annotations': [dict(e) for e in content['annotations']]}
+        truth.createIndex()
+        results = [_as_result(truth, e, metric) for e in truth.dataset['annotations']]
+        results = [result for result in results if result]
+        if not results:
+            return -1.0
+        evaluation = COCOeval(truth, truth.loadRes(results), metric)
+        evaluation.params.maxDets = [len(results)]  # the usual 100 would cut crowded images
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval['precision'][:, :, :, 0]  # of all areas
+    precision = precision[precision > -1]
+    return float(precision.mean()) if precision.size else -1.0
+
+
+def check_self_evaluation(report: Report, split: str, content: dict, metric: str) -> None:
+    """Check that the ground truth evaluated against itself reaches AP 1."""
+    try:
+        precision = self_evaluate(content, metric)
+    except Exception as error:  # pycocotools raises all kinds of errors on odd entries
+        report.problem(
+            f'{split}: the {metric} evaluation of the ground truth fails: {error!r}',
+            f'correct the annotation file, or {FIX}',
+        )
+        return
+    if precision < 0:
+        return
+    report.fact(f'{metric} check', f'AP of the ground truth against itself is {precision:.3f}')
+    if precision < PERFECT:
+        report.problem(
+            f'{split}: the ground truth evaluated against itself reaches AP {precision:.3f} '
+            f'({metric}), and no prediction can do better',
+            f'look for annotations that share an id or have the id 0, or {FIX}',
+        )
+
+
+def _as_result(truth: COCO, entry: dict, metric: str) -> dict[str, Any] | None:
+    """The prediction that equals an object; None for a crowd, which is no single object."""
+    if entry.get('iscrowd') or entry['image_id'] not in truth.imgs:
+        return None
+    result = dict(image_id=entry['image_id'], category_id=entry['category_id'], score=1.0)
+    if metric == 'segm':
+        return result | dict(segmentation=truth.annToRLE(entry))
+    return result | dict(bbox=list(entry['bbox']))
