@@ -199,6 +199,9 @@ def test_masks_of_0_and_255(mini_root: Path, tmp_path: Path) -> None:
         labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         cv2.imwrite(str(path), (labels > 1).astype(np.uint8) * 255)
     assert any('every pixel' in problem for problem in check(root, ('train',)).problems)
+    with_background = {'train_dataloader__dataset__reduce_zero_label': False}
+    report = check(root, ('train',), **with_background)
+    assert any('of one class' in problem for problem in report.problems)
 
 
 def test_hidden_folder_and_unread_suffix(mini_root: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ...errors import error_text
 from .report import Report, class_counts, class_list, some
 
+QUICK_LABEL_MAPS = 16  # read before every training
 MAX_LABEL_MAPS = 500  # read for the pixel counts, or as many as there are samples to open
 
 
@@ -79,12 +80,7 @@ def _check_labels(report: Report, split: str, dataset: Any, pairs: list[tuple[Pa
         if size and size != values.shape[::-1]:
             sizes.append(f'{path} is {values.shape[::-1]}, its image {size}')
     total = max(int(pixels.sum()), 1)
-    if pairs and not outside and not pixels[: len(classes)].any():
-        report.problem(
-            f'{split}: every pixel of {len(pairs)} label maps is ignored: nothing can be learned',
-            'write labels from 0 (background 0, object 1), not 0 and 255, and set '
-            'reduce_zero_label=False where label 0 is a class',
-        )
+    _check_learnable(report, split, classes, pixels, len(pairs) if not outside else 0)
     bare = [name for name, n in zip(classes, pixels, strict=False) if not n]
     if 0 < len(bare) < len(classes):
         report.note(f'{split}: {len(bare)} classes are without a pixel ({some(bare)})')
@@ -106,6 +102,34 @@ def _check_labels(report: Report, split: str, dataset: Any, pairs: list[tuple[Pa
     ):
         if found:
             report.problem(f'{split}: {len(found)} unusable label maps ({some(found)})', remedy)
+
+
+def _check_learnable(
+    report: Report, split: str, classes: tuple, pixels: np.ndarray, number: int
+) -> None:
+    """Pixels of at least one class, and of two where there are two, must be left to learn from."""
+    found = np.count_nonzero(pixels[: len(classes)])
+    if not number or found > 1 or found == len(classes):
+        return
+    what = (
+        'every pixel is ignored' if not found else 'every pixel that is not ignored is of one class'
+    )
+    report.problem(
+        f'{split}: {what} in {number} label maps: nothing can be learned',
+        'write labels from 0 (background 0, object 1), not 0 and 255, and set '
+        'reduce_zero_label=False where label 0 is a class',
+    )
+
+
+def check_some_label_maps(report: Report, split: str, dataset: Any) -> None:
+    """Check the labels of a few maps, which takes no time worth mentioning."""
+    pairs = [
+        (Path(info['img_path']), Path(info['seg_map_path']))
+        for info in dataset.load_data_list()
+        if 'seg_map_path' in info
+    ]
+    pairs = [pair for pair in pairs if pair[0].is_file() and pair[1].is_file()]
+    _check_labels(report, split, dataset, pairs[:: max(len(pairs) // QUICK_LABEL_MAPS, 1)])
 
 
 def _label_table(dataset: Any) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""What is checked of the data before every training and test: the lists, and not the images.
+"""What is checked of the data before every training and test: the lists, and a few label maps.
 
-It costs as much as reading the annotation files once. tools/check_data.py checks the files, too.
+It costs as much as reading the annotation files once. tools/check_data.py checks all files.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,14 @@ from ..preflight import leaf_datasets, local_rank
 from .check import build
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_annotations
-from .layouts import check_listed_labels, folder_names
+from .layouts import check_listed_labels, check_some_label_maps, folder_names
 from .report import Report
 
 # by the data set's class that defines how the annotations are read and parsed
 LIST_CHECKS: dict[str, Callable[[Report, str, Any], None]] = {
     'CocoDataset': check_annotations,
     'CustomDataset': check_listed_labels,
+    'BaseSegDataset': check_some_label_maps,
 }
 
 
