@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vminet_mm.datasets import SEG_CLASSES
+from vminet_mm.datasets.checks import check_config
+from vminet_mm.datasets.checks.report import Report
 from vminet_mm.engine import load_config
-from vminet_mm.engine.data_check import check_config
-from vminet_mm.engine.data_check.report import Report
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLITS = ('train', 'val', 'test')

@@ -16,10 +16,10 @@ from tiny_configs import random_model, tiny_config
 from torch import Tensor
 from torch import distributed as dist
 
+from vminet_mm.datasets.config_parts import find_key
 from vminet_mm.engine import set_data_root
-from vminet_mm.engine.config import find_key
 from vminet_mm.engine.hooks import average_norm_statistics
-from vminet_mm.engine.randomness import seed_generators
+from vminet_mm.engine.reliability.randomness import seed_generators
 
 FOLDERS = dict(classification='imagenet', segmentation='ade', detection='coco')
 Result = dict[str, Tensor]  # the loss, the gradients and the norms' statistics by name

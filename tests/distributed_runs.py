@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vminet_mm.compat.safe_load import safe_load
 from vminet_mm.datasets import make_mini_data
-from vminet_mm.engine.nonfinite import NON_FINITE
+from vminet_mm.engine.reliability.nonfinite import NON_FINITE
 
 CONFIG = 'cls/vminet-ti_mini'
 TIMEOUT = 10  # seconds, of the processes for each other

@@ -23,7 +23,7 @@ from resume_runs import CASES, Run, differences, final_state, prepare
 
 from vminet_mm.compat.safe_load import safe_load
 from vminet_mm.datasets import make_mini_data
-from vminet_mm.engine.checkpoint_hook import SafeCheckpointHook
+from vminet_mm.engine.reliability.checkpoint_hook import SafeCheckpointHook
 
 BEGINS = 'Checkpoints will be saved to'  # is logged when the training begins
 FULL = 'error: .* could not be written: File too large'

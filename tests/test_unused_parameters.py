@@ -10,8 +10,8 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import PixelData
 
 from vminet_mm import VMINet
+from vminet_mm.datasets.config_parts import find_key
 from vminet_mm.engine import load_config
-from vminet_mm.engine.config import find_key
 
 CONFIG_DIR = Path(__file__).parents[1] / 'configs'
 ALL = sorted(p for p in CONFIG_DIR.glob('*/*.py') if p.parent.name != '_base_')

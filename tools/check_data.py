@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from vminet_mm.datasets.checks import check_config, fix_annotations
+from vminet_mm.datasets.config_parts import leaf_datasets
 from vminet_mm.engine import add_cfg_options, load_config, run_tool
-from vminet_mm.engine.data_check import check_config, fix_annotations
-from vminet_mm.engine.preflight import leaf_datasets
 from vminet_mm.errors import ConfigError
 from vminet_mm.visualization.samples import save_page
 

@@ -17,9 +17,9 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
 from vminet_mm.datasets import CLASSES
+from vminet_mm.datasets.checks import check_config, require_sound_lists
+from vminet_mm.datasets.checks.report import Report
 from vminet_mm.engine import load_config, set_data_root
-from vminet_mm.engine.data_check import check_config, require_sound_lists
-from vminet_mm.engine.data_check.report import Report
 from vminet_mm.errors import ConfigError, DataError
 
 TRAIN, VAL = 'annotations/instances_train2017.json', 'annotations/instances_val2017.json'

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import mmpretrain.models  # noqa: F401  registers
 import pytest
 import torch
 from checkpoint_files import OPTIONS, TINY, assert_loaded, load, ours, prefixed, published, trained

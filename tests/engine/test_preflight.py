@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from vminet_mm.datasets.config_parts import dataset_paths
 from vminet_mm.engine import require_data
-from vminet_mm.engine.preflight import LOCAL_RANKS, dataset_paths, local_rank
+from vminet_mm.engine.preflight import LOCAL_RANKS, local_rank
 from vminet_mm.errors import ConfigError
 
 

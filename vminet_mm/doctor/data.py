@@ -101,7 +101,7 @@ def check_config(config: str, data_root: str | None, usable: set[str]) -> tuple[
 
 
 def _check_files(section: Section, cfg: Any) -> None:
-    from ..engine.preflight import dataset_paths, leaf_datasets, missing_paths
+    from ..datasets.config_parts import dataset_paths, leaf_datasets, missing_paths
     from ..engine.weights import pretrained_entries
 
     for split in ('train', 'val'):

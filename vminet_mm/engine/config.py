@@ -1,7 +1,7 @@
 """Loading a config and applying the switches that all tools share."""
 
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS, OPTIMIZERS
 
+from ..datasets.config_parts import find_key
 from ..errors import ConfigError, error_text
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -163,22 +164,6 @@ def set_data_root(cfg: Config, data_root: str) -> None:
 
     for part in parts:
         _replace_leaves(part, moved)
-
-
-def find_key(node: Any, key: str, path: str = '') -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of all that stands under a key, at any depth."""
-    if isinstance(node, dict):
-        parts = node.items()
-    elif isinstance(node, (list, tuple)):
-        parts = enumerate(node)
-    else:
-        return
-    for name, value in parts:
-        here = f'{path}.{name}' if path else str(name)
-        if name == key:
-            yield here, value
-        else:
-            yield from find_key(value, key, here)
 
 
 def _replace_leaves(node: Any, function: Callable[[Any], Any]) -> Any:

@@ -17,11 +17,11 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
 from ..checkpoints.formats import started_from_checkpoint
+from ..datasets.checks import require_sound_lists
 from ..errors import CheckpointError, ConfigError, DataError, RunStoppedError, error_text
 from .config import load_config, part_being_built, require_optimizer, require_parts
-from .data_check import require_sound_lists
 from .preflight import check_processes, local_rank, require_data
-from .resume import ResumableRunner, ResumePoint, resume_from
+from .reliability.resume import ResumableRunner, ResumePoint, resume_from
 from .weights import (
     BUILD_ERRORS,
     check_content,
@@ -136,7 +136,8 @@ def train(args: argparse.Namespace) -> None:
     require_optimizer(cfg)
     require_data(cfg, ('train', 'val'))
     require_fit(cfg, starts)
-    require_sound_lists(cfg, ('train', 'val'))
+    if local_rank() == 0:  # one process of a machine reads the lists
+        require_sound_lists(cfg, ('train', 'val'))
     runner = _build_runner(cfg, ResumableRunner)
     runner.resume_point = point
     runner.train()
@@ -161,7 +162,8 @@ def test(args: argparse.Namespace) -> dict[str, float]:
         raise ConfigError(f'--metrics {args.metrics}: give a file that ends with .json')
     require_data(cfg, ('test',))
     content = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')
-    require_sound_lists(cfg, ('test',))
+    if local_rank() == 0:  # one process of a machine reads the lists
+        require_sound_lists(cfg, ('test',))
     if args.show or args.show_dir:
         draw_predictions(cfg, args.show_dir, args.show, args.wait_time)
     if args.tta:

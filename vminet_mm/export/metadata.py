@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..engine.preflight import leaf_datasets
+from ..datasets.config_parts import leaf_datasets
 from ..inference import Predictor
 from ..models import VMINet
 from ..version import __version__

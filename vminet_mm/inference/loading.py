@@ -12,8 +12,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, DefaultScope
 from torch import nn
 
+from ..datasets.config_parts import leaf_datasets
 from ..engine.config import load_config
-from ..engine.preflight import leaf_datasets
 from ..engine.weights import build_model, load_weights
 from ..errors import ConfigError
 from ..models import switch_to_deploy

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from torch import nn
 
-from ..engine.preflight import leaf_datasets
+from ..datasets.config_parts import leaf_datasets
 from ..errors import ConfigError, DataError, InputError
 from .predictions import Prediction
 from .sources import Frame, as_bgr, find_inputs, read_image

@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..engine.preflight import leaf_datasets
+from ..datasets.config_parts import leaf_datasets
 from ..errors import ConfigError
 from ..inference import load_model as load_predictor
 from ..inference.loading import choose_device, dataset_meta

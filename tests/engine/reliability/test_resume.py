@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from vminet_mm.engine.resume import _AfterFreeBatches, resume_from
+from vminet_mm.engine.reliability.resume import _AfterFreeBatches, resume_from
 from vminet_mm.errors import CheckpointError, ConfigError
 
 

@@ -12,8 +12,8 @@ import pytest
 from checking import check
 from PIL import Image
 
-from vminet_mm.engine.data_check import fix_annotations
-from vminet_mm.engine.data_check.coco_objects import self_evaluate
+from vminet_mm.datasets.checks import fix_annotations
+from vminet_mm.datasets.checks.coco_objects import self_evaluate
 from vminet_mm.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from vminet_mm.engine import run_tool
-from vminet_mm.engine.stopping import StopSignals
+from vminet_mm.engine.reliability.stopping import StopSignals
 from vminet_mm.errors import RunStoppedError
 
 

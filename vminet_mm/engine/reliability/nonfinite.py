@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..errors import CheckpointWriteError, NonFiniteError
+from ...errors import CheckpointWriteError, NonFiniteError
 from .nonfinite_search import non_finite_weights, search
 from .randomness import IterationSeedHook
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..config import find_key
-from ..preflight import dataset_paths, type_name
+from ..config_parts import dataset_paths, find_key, type_name
 from .report import Report, some
 
 # parts of a model whose heads count something else: words, one class of all, or things only

@@ -12,10 +12,10 @@ from checking import CONFIGS, OPTIONS, ROOT, check, only_problem, truncate
 from mmengine.registry import DATASETS
 
 from vminet_mm.datasets import CLASSES
+from vminet_mm.datasets.checks import check_config
+from vminet_mm.datasets.checks.layouts import _label_table
+from vminet_mm.datasets.checks.report import class_counts
 from vminet_mm.engine import load_config
-from vminet_mm.engine.data_check import check_config
-from vminet_mm.engine.data_check.layouts import _label_table
-from vminet_mm.engine.data_check.report import class_counts
 from vminet_mm.errors import ConfigError
 
 

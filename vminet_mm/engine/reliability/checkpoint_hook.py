@@ -11,7 +11,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
-from ..errors import CheckpointWriteError, RunStoppedError
+from ...errors import CheckpointWriteError, RunStoppedError
 from .stopping import StopSignals
 
 INTERRUPTED = 'interrupted.pth'  # where a run that was told to stop leaves its state

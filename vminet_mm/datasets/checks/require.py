@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
 from ...errors import ConfigError
-from ..preflight import leaf_datasets, local_rank
+from ..config_parts import leaf_datasets
 from .check import build
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_annotations
@@ -36,8 +36,6 @@ def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
     Raises:
         ConfigError: Naming all that is wrong, each with its remedy.
     """
-    if local_rank() != 0:  # one process of a machine reads the lists
-        return
     report = Report(echo=lambda line: None)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         for split in splits:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
-from vminet_mm.engine import randomness
-from vminet_mm.engine.randomness import (
+from vminet_mm.engine.reliability import randomness
+from vminet_mm.engine.reliability.randomness import (
     EndlessBatches,
     IterationSeedHook,
     NumberedBatches,

@@ -21,8 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ...errors import ConfigError, error_text
-from ..config import find_key
-from ..preflight import leaf_datasets, missing_paths
+from ..config_parts import find_key, leaf_datasets, missing_paths
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_coco
 from .layouts import check_folders, check_label_maps

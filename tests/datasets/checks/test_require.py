@@ -11,9 +11,9 @@ from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
-from vminet_mm.engine.data_check import require_sound_lists
-from vminet_mm.engine.data_check.classes import check_model
-from vminet_mm.engine.data_check.report import Report
+from vminet_mm.datasets.checks import require_sound_lists
+from vminet_mm.datasets.checks.classes import check_model
+from vminet_mm.datasets.checks.report import Report
 from vminet_mm.errors import ConfigError
 
 CLASSES = ('a', 'b', 'c')

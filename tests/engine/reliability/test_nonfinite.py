@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vminet_mm.compat.safe_load import safe_load
-from vminet_mm.engine.nonfinite import NON_FINITE, NonFiniteLossHook
-from vminet_mm.engine.nonfinite_search import search
-from vminet_mm.engine.resume import ResumableRunner, ResumePoint, resume_from
+from vminet_mm.engine.reliability.nonfinite import NON_FINITE, NonFiniteLossHook
+from vminet_mm.engine.reliability.nonfinite_search import search
+from vminet_mm.engine.reliability.resume import ResumableRunner, ResumePoint, resume_from
 from vminet_mm.errors import ConfigError, NonFiniteError
 
 STEPS = 3  # an epoch

@@ -13,8 +13,8 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
-from ..compat.patching import temporarily
-from ..errors import CheckpointError, ConfigError
+from ...compat.patching import temporarily
+from ...errors import CheckpointError, ConfigError
 from .checkpoint_hook import INTERRUPTED, SafeCheckpointHook, replacing
 from .nonfinite import NonFiniteLossHook
 from .randomness import IterationSeedHook, number_draws

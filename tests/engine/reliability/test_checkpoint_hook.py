@@ -13,8 +13,8 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from vminet_mm.compat.safe_load import safe_load
-from vminet_mm.engine.checkpoint_hook import SafeCheckpointHook, replacing
-from vminet_mm.engine.resume import ResumableRunner
+from vminet_mm.engine.reliability.checkpoint_hook import SafeCheckpointHook, replacing
+from vminet_mm.engine.reliability.resume import ResumableRunner
 from vminet_mm.errors import CheckpointWriteError, ConfigError
 
 

@@ -1,0 +1,1 @@
+"""What keeps a run: see README.md beside this file."""
