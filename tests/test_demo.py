@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 DEMO = str(Path(__file__).parents[1] / 'demo/mini_demo.py')
 
 

@@ -15,6 +15,8 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from tiny_configs import CLASSES, write_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DEMO = str(ROOT / 'demo/image_demo.py')
 Demo = Callable[..., str]

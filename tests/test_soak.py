@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from usage import growth, usage
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name('soak.py')
 
 

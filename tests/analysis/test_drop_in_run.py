@@ -13,6 +13,8 @@ from vminet_mm.analysis.drop_in.run import run_folders, run_limited
 from vminet_mm.analysis.drop_in.trial import FAILS, NOT_APPLICABLE, WORKS, Outcome
 from vminet_mm.errors import WorkerError
 
+pytestmark = pytest.mark.slow
+
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/drop_in.py'
 
 

@@ -13,6 +13,8 @@ from vminet_mm.analysis.drop_in.trial import FAILS, NOT_APPLICABLE, WORKS, try_f
 from vminet_mm.errors import NotApplicableError
 from vminet_mm.models import VMINet
 
+pytestmark = pytest.mark.slow
+
 DETECTOR = """
 default_scope = 'mmdet'
 model = dict(

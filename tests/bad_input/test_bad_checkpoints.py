@@ -363,16 +363,20 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize('door', ALL)
-@pytest.mark.parametrize('name', GADGETS)
-def test_hostile(name: str, door: str, doors: Doors, tmp_path: Path) -> None:
+# every gadget at the loader that all doors share, and one gadget at every door
+HOSTILE = [(name, 'mmengine') for name in GADGETS] + [(next(iter(GADGETS)), door) for door in ALL]
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize(('name', 'door'), HOSTILE)
+def test_hostile(name: str, door: str, zipped: bool, doors: Doors, tmp_path: Path) -> None:
     marker = tmp_path / 'marker'
-    path = write_hostile(tmp_path / 'a.pth', name, marker, zipped=door not in ('mmengine', 'test'))
+    path = write_hostile(tmp_path / 'a.pth', name, marker, zipped=zipped)
     said = getattr(doors, door)(str(path))
     assert str(path) in said and '\n' not in said
-    assert 'was refused' in said and 'could run code' in said and 'nothing of it was run' in said
+    assert 'was refused' in said and 're-save' in said
     assert f'`{ASKED.get(name, "")}' in said
-    assert 're-save' in said and 'weights_only' not in said  # no advice to switch it off
+    assert 'weights_only' not in said  # no advice to switch it off
     assert not marker.exists()
 
 

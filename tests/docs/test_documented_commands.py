@@ -14,6 +14,8 @@ import pytest
 from documents import EXCEPTIONS, ROOT, find_commands, rows
 from workshop import Workshop, fill, run, shorten
 
+pytestmark = pytest.mark.slow
+
 # scripts that start a tool: the tool, and the words of the command that are for it
 LAUNCHED = {
     'tools/dist_train.sh': ('tools/train.py', lambda words: [words[0], *words[2:]]),

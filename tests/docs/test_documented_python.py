@@ -18,6 +18,8 @@ from workshop import DEFAULT, Workshop, fill
 from vminet_mm import VMINet
 from vminet_mm.engine import load_config
 
+pytestmark = pytest.mark.slow
+
 
 def is_config(text: str) -> bool:
     return '_base_' in text or text.startswith('model = dict(')

@@ -20,6 +20,8 @@ from vminet_mm.export.outputs import AdaptiveAverage, ClassifierOutputs
 from vminet_mm.inference import load_model
 from vminet_mm.models import VMISABlock
 
+pytestmark = pytest.mark.slow
+
 TOOL = str(Path(__file__).parents[2] / 'tools/deployment/export_onnx.py')
 SIZES = [(1, 3, 64, 80), (2, 3, 33, 97), (3, 3, 32, 32), (1, 3, 1, 50), (2, 3, 130, 64)]
 
