@@ -11,6 +11,7 @@ import pytest
 import torch
 from checkpoint_files import OPTIONS, TINY, assert_loaded, load, ours, prefixed, published, trained
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import load_checkpoint
 
 from vminet_mm.checkpoints import read_checkpoint
@@ -26,7 +27,8 @@ CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('config
 def build(model: dict) -> torch.nn.Module:
     from mmpretrain.registry import MODELS
 
-    return MODELS.build(model).eval()
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(model).eval()
 
 
 def logits_of(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
