@@ -9,7 +9,7 @@ from vminet_mm.engine import add_cfg_options, run_tool
 from vminet_mm.inference.demo import predict
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """A number from 0 to 1."""
     value = float(text)
     if not 0 <= value <= 1:
@@ -52,7 +52,7 @@ def parse_args() -> argparse.Namespace:
         '--save-labels', metavar='DIR', help='write a label map (PNG) of each image there'
     )
     parser.add_argument(
-        '--score-thr', type=share, default=0.3, help='least score of objects drawn and in --json'
+        '--score-thr', type=fraction, default=0.3, help='least score of objects drawn and in --json'
     )
     parser.add_argument('--batch-size', type=count, default=1, help='images at a time')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')

@@ -56,7 +56,7 @@ def prefixed(prefix: str, state: State) -> State:
 
 
 def load(path: str, init: dict | None = None, **options) -> VMINet:
-    """A tiny dense backbone, initialised from a checkpoint as a detector's is."""
+    """A tiny dense backbone, initialized from a checkpoint as a detector's is."""
     init_cfg = dict(type='Pretrained', checkpoint=path, **(init or {}))
     options = dict(arch=TINY, img_size=32, out_indices=(0, 1, 2, 3), init_cfg=init_cfg) | options
     backbone = VMINet(**options)

@@ -137,7 +137,7 @@ def test_name_says_what_the_config_does(path: Path) -> None:
 
 
 @full_recipe
-def test_optimiser_and_batch(path: Path) -> None:
+def test_optimizer_and_batch(path: Path) -> None:
     cfg = load(path)
     optimizer = cfg.optim_wrapper.optimizer
     rate, decay, batch, base_batch = {
@@ -347,7 +347,7 @@ def test_xs_learns_from_and_predicts_a_tiny_batch(folder: str) -> None:
             assert prediction.pred_score.sum().item() == pytest.approx(1, abs=1e-4)
 
 
-def test_mini_classes_and_colours_are_the_generators() -> None:
+def test_mini_classes_and_colors_are_the_generators() -> None:
     detection = load_config(CONFIG_DIR / 'mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py')
     segmentation = load_config(CONFIG_DIR / 'upernet/upernet_vminet-ti_mini.py')
     for cfg, classes, palette in (
@@ -357,4 +357,4 @@ def test_mini_classes_and_colours_are_the_generators() -> None:
         for split in ('train', 'val', 'test'):
             metainfo = cfg[f'{split}_dataloader'].dataset.metainfo
             assert tuple(metainfo.classes) == classes
-            assert [tuple(colour) for colour in metainfo.palette] == list(palette)
+            assert [tuple(color) for color in metainfo.palette] == list(palette)

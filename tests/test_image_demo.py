@@ -116,13 +116,13 @@ def test_coco_results(folder: Path, mini_root: Path, demo: Demo) -> None:
         '--no-pictures',
     )  # fmt: skip
     assert not Path('work_dirs').exists()
-    truth = COCO(ann_file)
-    results = truth.loadRes('coco.json')
-    names = {truth.loadImgs(k)[0]['file_name'] for k in results.getImgIds()}
+    ground_truth = COCO(ann_file)
+    results = ground_truth.loadRes('coco.json')
+    names = {ground_truth.loadImgs(k)[0]['file_name'] for k in results.getImgIds()}
     listed = json.loads(Path('coco.json').read_text())
-    assert {truth.loadImgs(one['image_id'])[0]['file_name'] for one in listed} <= names
+    assert {ground_truth.loadImgs(one['image_id'])[0]['file_name'] for one in listed} <= names
     assert len({one['image_id'] for one in listed}) == 3
-    assert {one['category_id'] for one in listed} <= set(truth.getCatIds())
+    assert {one['category_id'] for one in listed} <= set(ground_truth.getCatIds())
     for one in listed:
         assert rle.decode(one['segmentation']).shape == (128, 160)
 
@@ -228,7 +228,7 @@ def test_names_of_pictures(folder: Path, demo: Demo) -> None:
         ('detection', ['in', '--checkpoint', 'x.pth'], 'there is no checkpoint x.pth'),
     ],
 )
-def test_what_a_user_can_mend(
+def test_what_a_user_can_fix(
     task: str, arguments: list[str], message: str, folder: Path, clip: str, demo: Demo
 ) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -1,4 +1,4 @@
-"""Say what is installed, what is wrong and what mends it: python tools/doctor.py [--config CONFIG]
+"""Say what is installed, what is wrong and what fixes it: python tools/doctor.py [--config CONFIG]
 
 No package need be installed for it to start, vminet_mm neither.
 """

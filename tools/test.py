@@ -13,7 +13,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', help='keep the predictions: FILE.pkl, or a folder (segmentation)')
     parser.add_argument('--metrics', metavar='FILE.json', help='write the metrics there, too')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='draw predictions beside the truth into this folder')
+    parser.add_argument(
+        '--show-dir', help='draw predictions beside the ground truth into this folder'
+    )
     parser.add_argument('--wait-time', type=float, default=2.0, help='seconds a window stays')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     parser.add_argument(

@@ -14,11 +14,11 @@ def test_detection(num_classes: int) -> None:
     batch = batches.detection_batch(SIZES, num_classes, with_mask=True, num_semantic=7)
     assert [tuple(image.shape) for image in batch['inputs']] == [(3, *size) for size in SIZES]
     for sample, (height, width) in zip(batch['data_samples'], SIZES, strict=True):
-        truth = sample.gt_instances
-        assert truth.labels.max() < num_classes
-        assert truth.masks.masks.shape == (len(truth), height, width)
-        assert truth.bboxes.min() >= 0
-        assert (truth.bboxes <= torch.tensor([width, height, width, height])).all()
+        ground_truth = sample.gt_instances
+        assert ground_truth.labels.max() < num_classes
+        assert ground_truth.masks.masks.shape == (len(ground_truth), height, width)
+        assert ground_truth.bboxes.min() >= 0
+        assert (ground_truth.bboxes <= torch.tensor([width, height, width, height])).all()
         assert sample.gt_sem_seg.sem_seg.shape == (1, height, width)
         assert sample.gt_sem_seg.sem_seg.max() < 7
         assert 'proposals' not in sample

@@ -86,7 +86,7 @@ def test_timm_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) 
     ('text', 'message'),
     [
         ('vminet-ti:mask=round', 'unknown mask'),
-        ('starnet_s4:colour=red', "'starnet_s4:colour=red' cannot be built: .*colour"),
+        ('starnet_s4:color=red', "'starnet_s4:color=red' cannot be built: .*color"),
         ('mobilevitv2_050:deploy', 'cannot be folded'),
     ],
 )

@@ -112,7 +112,7 @@ LABELS = {
         lambda labels: np.where(labels == labels.max(), 7, labels),
         'label 7 is out of range',
     ),
-    'label map in colours': (lambda labels: np.dstack([labels] * 3), 'is RGB'),
+    'label map in colors': (lambda labels: np.dstack([labels] * 3), 'is RGB'),
     'label map of 16 bits': (lambda labels: labels.astype(np.uint16) + 256, 'is I;16'),
     'truncated label map': (None, '000000000002.png'),
 }
@@ -162,7 +162,7 @@ def dataset(cfg: Config, split: str = 'train') -> BaseDataset:
 
 
 def refused(cfg: Config, splits: tuple = ('train', 'val')) -> str:
-    """What a training says before it starts: one line with a remedy for each problem."""
+    """What a training says before it starts: one line with a fix for each problem."""
     with pytest.raises(ConfigError) as caught:
         require_sound_lists(cfg, splits)
     assert all(' -> ' in line for line in str(caught.value).splitlines())
@@ -226,7 +226,7 @@ def test_missing_image(copy_of: Callable) -> None:
     data = dataset(loaded(root))
     with pytest.raises(DataError) as caught:
         data[2]
-    assert str(caught.value).startswith(f'{path}: there is no such file; mend or remove it')
+    assert str(caught.value).startswith(f'{path}: there is no such file; fix or remove it')
 
 
 def test_no_image_left(copy_of: Callable) -> None:

@@ -44,10 +44,10 @@ def bytes_of(content: bytes) -> Callable[[Path], Path]:
     return write
 
 
-def cut(folder: Path, share: float, **options) -> Path:
+def cut(folder: Path, fraction: float, **options) -> Path:
     path = whole(folder, **options)
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * fraction)])
     return path
 
 

@@ -116,7 +116,7 @@ UNTRAINABLE = {
         {},
         "the config cannot be built: NoSuchNeck: KeyError: 'NoSuchNeck is not in the",
     ),
-    'unknown optimiser': (
+    'unknown optimizer': (
         CLASSIFIER,
         {'optim_wrapper.optimizer.type': 'Adamm'},
         {},

@@ -57,7 +57,7 @@ FLOAT = Image.fromarray(GREY.astype(np.float32) / 255)
 # what it is: name of the file, its content, (H, W, 3) BGR that it must be read as, and how much a
 # value may be off
 READABLE = {
-    'colour image': ('a.png', PNG, PIXELS, 0),
+    'color image': ('a.png', PNG, PIXELS, 0),
     'image without a suffix': ('a', PNG, PIXELS, 0),
     'image of another kind than its suffix': ('a.jpg', PNG, PIXELS, 0),
     'BMP': ('a.bmp', by_pillow(RGB, 'BMP'), PIXELS, 0),
@@ -174,16 +174,16 @@ def test_refused(kind: str, tmp_path: Path) -> None:
         load(path)
     said = str(caught.value)
     assert said.startswith(f'{path}: ') and text in said and '\n' not in said
-    assert said.endswith('; mend or remove it; tools/check_data.py CONFIG finds all such')
+    assert said.endswith('; fix or remove it; tools/check_data.py CONFIG finds all such')
     with pytest.raises(InputError) as caught:
         read_image(path)
     assert text in str(caught.value) and '\n' not in str(caught.value)
 
 
 def test_missing_image_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'none\.jpg: there is no such file; mend'):
+    with pytest.raises(DataError, match=r'none\.jpg: there is no such file; fix'):
         load(tmp_path / 'none.jpg')
-    with pytest.raises(DataError, match='it is a folder; mend'):
+    with pytest.raises(DataError, match='it is a folder; fix'):
         load(tmp_path)
     for path in (tmp_path / 'none.jpg', tmp_path):
         with pytest.raises(InputError, match='cannot be opened'):

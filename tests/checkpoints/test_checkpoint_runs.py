@@ -18,7 +18,7 @@ CHANNELS = [4, 8, 16, 32]
 
 
 def build(config: str, checkpoint: str, changes: dict) -> torch.nn.Module:
-    """The model of a config with a tiny backbone, built and initialised as the runner does."""
+    """The model of a config with a tiny backbone, built and initialized as the runner does."""
     cfg = load_config(ROOT / 'configs' / config, changes)
     cfg.model.backbone.update(arch=TINY, img_size=32, **OPTIONS['first'])
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
@@ -38,7 +38,7 @@ def test_detector(write: Callable, log: list[str], tmp_path: Path) -> None:
     assert_loaded(model.backbone, expected)
     lines = [line for line in log if 'tensors loaded' in line]
     assert len(lines) == 2  # the detector's, and the one built to compare with
-    assert '145 of 145 tensors loaded, 0 of them resized; 0 left as initialised; 2 of' in lines[0]
+    assert '145 of 145 tensors loaded, 0 of them resized; 0 left as initialized; 2 of' in lines[0]
     assert model.backbone.norm_eval
     # the whole detector's file serves as well
     whole = tmp_path / 'detector.pth'
@@ -56,7 +56,7 @@ def test_segmentor(write: Callable, log: list[str]) -> None:
     model = build('upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py', path, changes)
     assert_loaded(model.backbone, load(path, **OPTIONS['first']).state_dict())
     lines = [line for line in log if 'tensors loaded' in line]
-    assert '145 of 160 tensors loaded, 0 of them resized; 15 left as initialised' in lines[0]
+    assert '145 of 160 tensors loaded, 0 of them resized; 15 left as initialized' in lines[0]
 
 
 @DATASETS.register_module()

@@ -81,7 +81,7 @@ def test_published(release: str, kind: str, write: Callable, log: list[str]) -> 
     lines = [line for line in log if 'tensors loaded' in line]
     assert len(lines) == 1
     assert f'({release} release): {LOADED[release]} tensors loaded, 0 of them' in lines[0]
-    assert '; 15 left as initialised (norm0, norm1, norm2)' in lines[0]
+    assert '; 15 left as initialized (norm0, norm1, norm2)' in lines[0]
     assert '2 of the file not used (head)' in lines[0]
     assert ('does not tell its mask' in lines[0]) == (release == 'second')
 
@@ -105,7 +105,7 @@ def test_counters_of_batches_may_be_absent(write: Callable, log: list[str]) -> N
     state = {k: v for k, v in published('second').items() if 'num_batches' not in k}
     backbone = load(write(state))
     torch.testing.assert_close(backbone.norm.running_var, state['norm.running_var'])
-    assert '109 of 135 tensors loaded, 0 of them resized; 26 left as initialised' in log[-1]
+    assert '109 of 135 tensors loaded, 0 of them resized; 26 left as initialized' in log[-1]
 
 
 def test_half_precision_files(write: Callable) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints that do not fit are refused, with the reason and a remedy in one line."""
+"""Checkpoints that do not fit are refused, with the reason and a fix in one line."""
 
 import os
 from collections.abc import Callable

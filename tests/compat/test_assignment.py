@@ -71,5 +71,5 @@ def test_the_trackers_have_what_they_need_and_an_installed_package_stays():
         assert module.linear_sum_assignment(np.array([[0.2]]))[0].tolist() == [0]
     installed = type(byte_tracker)('tracker')
     installed.lap = 'the package'
-    assignment._mend_lap(installed)
+    assignment._fix_lap(installed)
     assert installed.lap == 'the package'

@@ -56,4 +56,4 @@ def test_pieces_reach_modules_that_are_already_imported(python):
 def test_describe_lists_every_piece_in_order():
     described = compat.describe()
     assert [name for name, _, _ in described] == list(compat.PIECES)
-    assert all(mends and isinstance(active, bool) for _, mends, active in described)
+    assert all(fixes and isinstance(active, bool) for _, fixes, active in described)

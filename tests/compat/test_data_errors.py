@@ -38,7 +38,7 @@ def test_what_works_is_left_alone() -> None:
 def test_step_and_image() -> None:
     with pytest.raises(DataError) as caught:
         pipeline()(dict(img_path='a.jpg', value=3))
-    said = 'a.jpg: function fails, ZeroDivisionError: division by zero; mend or remove it; '
+    said = 'a.jpg: function fails, ZeroDivisionError: division by zero; fix or remove it; '
     assert str(caught.value) == f'{said}tools/check_data.py CONFIG finds all such'
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     with pytest.raises(DataError, match="^function fails, KeyError: 'value'"):

@@ -9,7 +9,7 @@ from vminet_mm.compat import hue
 
 @pytest.mark.parametrize('backend', ['cv2', 'pillow'])
 @pytest.mark.parametrize('shift', [-0.5, -0.3, -0.01, 0.0, 0.2, 0.5])
-def test_a_colour_is_shifted_round_the_circle(backend, shift):
+def test_a_color_is_shifted_round_the_circle(backend, shift):
     import mmcv
 
     blue, green, red = 40, 90, 200
@@ -37,7 +37,7 @@ def test_off_where_numpy_wraps_around(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:Only use 'alpha'")
-def test_colour_jitter_of_mmpretrain_runs():
+def test_color_jitter_of_mmpretrain_runs():
     from mmpretrain.datasets.transforms import ColorJitter
 
     transform = ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.5)

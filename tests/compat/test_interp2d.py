@@ -26,7 +26,7 @@ def test_mmpretrain_resizes_a_position_table():
     grid = resized[:, 0].view(11, 11)
     assert torch.allclose(grid, grid[:, :1].expand(11, 11), atol=1e-4)
     assert (grid[1:, 0] > grid[:-1, 0]).all()
-    assert grid[5, 0] == pytest.approx(3.0, abs=1e-4)  # the centre stays the centre
+    assert grid[5, 0] == pytest.approx(3.0, abs=1e-4)  # the center stays the center
     torch.testing.assert_close(resized[:, 1], torch.ones(121))
 
 

@@ -20,21 +20,21 @@ def transformers(monkeypatch):
 def test_a_release_with_the_names_is_left_on(transformers):
     transformers.PreTrainedModel = transformers.apply_chunking_to_forward = object
     dependency = SimpleNamespace(WITH_MULTIMODAL=True)
-    multimodal._mend(dependency)
+    multimodal._fix(dependency)
     assert dependency.WITH_MULTIMODAL
 
 
 def test_a_release_without_them_is_switched_off(transformers):
     transformers.PreTrainedModel = object
     dependency = SimpleNamespace(WITH_MULTIMODAL=True)
-    multimodal._mend(dependency)
+    multimodal._fix(dependency)
     assert not dependency.WITH_MULTIMODAL
 
 
 def test_models_that_are_imported_stay_as_they_are(transformers, monkeypatch):
     monkeypatch.setitem(sys.modules, 'mmpretrain.models', ModuleType('mmpretrain.models'))
     dependency = SimpleNamespace(WITH_MULTIMODAL=True)
-    multimodal._mend(dependency)
+    multimodal._fix(dependency)
     assert dependency.WITH_MULTIMODAL
 
 

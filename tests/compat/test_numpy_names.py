@@ -29,7 +29,7 @@ def test_video_evaluation_of_mmdet_has_its_float():
 def test_numpy_itself_is_untouched_and_complete():
     module = ModuleType('module')
     module.np = np
-    numpy_names._mend({'in1d': np.isin}, module)
+    numpy_names._fix({'in1d': np.isin}, module)
     assert module.np.in1d is np.isin
     assert module.np.linalg is np.linalg
     assert 'float' not in vars(np)
@@ -39,5 +39,5 @@ def test_numpy_itself_is_untouched_and_complete():
 
 def test_a_module_without_numpy_is_left_alone():
     module = ModuleType('module')
-    numpy_names._mend({'in1d': np.isin}, module)
+    numpy_names._fix({'in1d': np.isin}, module)
     assert not hasattr(module, 'np')

@@ -125,7 +125,7 @@ def test_a_hostile_checkpoint_stops_the_runner(tmp_path, trained):
     assert not (tmp_path / 'trace').exists()
 
 
-def test_an_initialisation_cannot_run_code_either(tmp_path):
+def test_an_initialization_cannot_run_code_either(tmp_path):
     class Pretrained(Model):
         def __init__(self, checkpoint):
             super().__init__()

@@ -65,15 +65,15 @@ def test_label_maps_equal_the_masks_of_the_same_image(mini_root, split):
 
 @pytest.mark.parametrize('kind', ['bbox', 'segm'])
 def test_perfect_predictions_score_one(mini_root, kind):
-    truth = read_coco(mini_root, 'val')
+    ground_truth = read_coco(mini_root, 'val')
     results = [
         {key: copy.deepcopy(entry[key]) for key in ('image_id', 'category_id', value)}
         | {'score': 0.9}
-        for entry in truth.dataset['annotations']
+        for entry in ground_truth.dataset['annotations']
         for value in ('bbox' if kind == 'bbox' else 'segmentation',)
     ]
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, truth.loadRes(results), kind)
+        evaluation = COCOeval(ground_truth, ground_truth.loadRes(results), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -97,13 +97,13 @@ def test_mmdet_reads_the_detection_set(mini_root, scene_of, split):
     assert len(dataset) == SPLITS[split][1]
     for index in range(len(dataset)):
         item, scene = dataset[index], scene_of(split, index)
-        truth = item['data_samples'].gt_instances
+        ground_truth = item['data_samples'].gt_instances
         assert tuple(item['inputs'].shape) == (3, 128, 160)
         assert not len(item['data_samples'].ignored_instances)
-        assert truth.labels.tolist() == scene.labels.tolist()
-        assert np.array_equal(truth.masks.masks.astype(bool), scene.masks)
-        boxes = truth.masks.get_bboxes(type(truth.bboxes)).tensor
-        assert boxes.tolist() == truth.bboxes.tensor.tolist()
+        assert ground_truth.labels.tolist() == scene.labels.tolist()
+        assert np.array_equal(ground_truth.masks.masks.astype(bool), scene.masks)
+        boxes = ground_truth.masks.get_bboxes(type(ground_truth.bboxes)).tensor
+        assert boxes.tolist() == ground_truth.bboxes.tensor.tolist()
         image = item['inputs'].permute(1, 2, 0).numpy()[..., ::-1]
         assert (
             np.abs(image.astype(float) - scene.image).mean() < 8

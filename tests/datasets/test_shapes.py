@@ -12,12 +12,12 @@ from vminet_mm.datasets import (
     signed_distance,
     visible_parts,
 )
-from vminet_mm.datasets.shapes import MIN_PIXELS, MIN_VISIBLE, rasterise
+from vminet_mm.datasets.shapes import MIN_PIXELS, MIN_VISIBLE, rasterize
 from vminet_mm.datasets.textures import (
     MIN_CONTRAST,
     checks,
     gradient,
-    pick_colour,
+    pick_color,
     random_texture,
     smooth_noise,
     stripes,
@@ -79,10 +79,10 @@ def test_every_shape_touches_its_circumscribed_circle():
         assert (inside <= 0).any(), name
 
 
-def test_rasterise_places_and_rotates():
+def test_rasterize_places_and_rotates():
     label = CLASSES.index('square')
-    upright = rasterise(Shape(label, 20, 12, 10, 0.0), 30, 50) <= 0
-    turned = rasterise(Shape(label, 20, 12, 10, np.pi / 4), 30, 50) <= 0
+    upright = rasterize(Shape(label, 20, 12, 10, 0.0), 30, 50) <= 0
+    turned = rasterize(Shape(label, 20, 12, 10, np.pi / 4), 30, 50) <= 0
     # Half a side is 7.07: columns 13 to 27 and rows 5 to 19; on its corner, 10 to 30 and 2 to 22.
     for mask, (left, right, top, bottom) in ((upright, (13, 27, 5, 19)), (turned, (10, 30, 2, 22))):
         rows, columns = np.nonzero(mask)
@@ -119,8 +119,8 @@ def test_render_a_square_half_under_another():
     assert scene.masks.sum(axis=(1, 2)).tolist() == [21 * 10, 21 * 21]
     assert scene.visible == pytest.approx([10 / 21, 1.0])
     assert scene.labels.tolist() == [label, label]
-    colours = [scene.image[mask].astype(float).mean(axis=0) for mask in scene.masks]
-    assert np.linalg.norm(colours[0] - colours[1]) > 0.6 * MIN_CONTRAST
+    colors = [scene.image[mask].astype(float).mean(axis=0) for mask in scene.masks]
+    assert np.linalg.norm(colors[0] - colors[1]) > 0.6 * MIN_CONTRAST
     label_map = scene.segmentation()
     assert label_map.dtype == np.uint8
     assert np.count_nonzero(label_map == 2 + label) == 21 * 31
@@ -163,7 +163,7 @@ def test_scene_depends_on_the_generator_alone():
     assert not np.array_equal(first.image, other.image)
 
 
-def test_colours_and_textures_do_not_tell_the_class():
+def test_colors_and_textures_do_not_tell_the_class():
     scenes = [render(rng(1), [Shape(k, 40, 32, 25, 0.3)], 64, 80) for k in range(len(CLASSES))]
     for one in scenes:
         for two in scenes:
@@ -186,13 +186,13 @@ def test_textures(texture):
     assert not np.array_equal(fields[0], fields[1])
 
 
-def test_picked_colours_stand_out():
+def test_picked_colors_stand_out():
     others = np.array([[20.0, 20, 20], [230, 230, 230]])
     for seed in range(50):
-        distances = np.linalg.norm(pick_colour(rng(seed), others) - others, axis=1)
+        distances = np.linalg.norm(pick_color(rng(seed), others) - others, axis=1)
         assert distances.min() >= MIN_CONTRAST
-    # No colour is 75 away from all points of a grid with steps of 60: the best on offer is taken.
+    # No color is 75 away from all points of a grid with steps of 60: the best on offer is taken.
     crowd = np.stack(np.meshgrid(*[np.arange(0, 256, 60)] * 3), axis=-1).reshape(-1, 3)
-    colour = pick_colour(rng(), crowd)
-    assert colour.shape == (3,)
-    assert 25 < np.linalg.norm(colour - crowd, axis=1).min() < MIN_CONTRAST
+    color = pick_color(rng(), crowd)
+    assert color.shape == (3,)
+    assert 25 < np.linalg.norm(color - crowd, axis=1).min() < MIN_CONTRAST

@@ -69,7 +69,7 @@ def test_every_piece_of_compat_is_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ('cuda', 'visible', 'what', 'remedy'),
+    ('cuda', 'visible', 'what', 'fix'),
     [
         (None, None, 'built for the CPU', '--force-reinstall torch torchvision'),
         ('13.0', '', "CUDA_VISIBLE_DEVICES is ''", 'unset CUDA_VISIBLE_DEVICES'),
@@ -83,7 +83,7 @@ def test_a_gpu_that_torch_does_not_use(
     cuda: str | None,
     visible: str | None,
     what: str,
-    remedy: str,
+    fix: str,
 ) -> None:
     monkeypatch.setattr(machine, 'NVIDIA_DEVICE', tmp_path)
     monkeypatch.setattr(torch.version, 'cuda', cuda)
@@ -92,7 +92,7 @@ def test_a_gpu_that_torch_does_not_use(
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
     section = machine.check_devices()
     (problem,) = section.problems
-    assert what in problem.what and problem.remedy.endswith(remedy)
+    assert what in problem.what and problem.fix.endswith(fix)
     assert section.facts['GPU'] == 'none' and can_train([section])
 
 
@@ -112,21 +112,21 @@ def test_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(machine, 'find_spec', lambda name: None)
     (problem,) = machine.check_triton().problems
-    assert problem.remedy == 'python -m pip install triton' and not problem.fatal
+    assert problem.fix == 'python -m pip install triton' and not problem.fatal
     monkeypatch.setattr(machine, 'find_spec', lambda name: object())
     monkeypatch.setattr(machine, '_kernel_error', lambda: 1.5e-7)
     assert machine.check_triton().facts['state'].endswith('by 1.5e-07')
 
 
 @pytest.mark.parametrize(
-    ('message', 'remedy'),
+    ('message', 'fix'),
     [
         ('Failed to find C compiler. Please specify via CC', 'sudo apt-get install -y gcc'),
         ('PTX was compiled with an unsupported toolchain', 'model.backbone.impl=torch'),
     ],
 )
 def test_triton_kernels_that_do_not_run(
-    monkeypatch: pytest.MonkeyPatch, message: str, remedy: str
+    monkeypatch: pytest.MonkeyPatch, message: str, fix: str
 ) -> None:
     def fail() -> None:
         raise RuntimeError(message)
@@ -135,7 +135,7 @@ def test_triton_kernels_that_do_not_run(
     monkeypatch.setattr(machine, 'find_spec', lambda name: object())
     monkeypatch.setattr(machine, '_kernel_error', fail)
     (problem,) = machine.check_triton().problems
-    assert message in problem.what and problem.remedy.endswith(remedy) and problem.fatal
+    assert message in problem.what and problem.fix.endswith(fix) and problem.fatal
 
 
 def test_the_kernels_on_the_device_are_right(device: torch.device) -> None:
@@ -189,8 +189,8 @@ def test_a_check_that_fails_is_a_problem_of_its_own() -> None:
 
 def test_text_and_json() -> None:
     fine, ill = Section('first', dict(python='3.11')), Section('second')
-    ill.problem('a\n warning', 'mend it', fatal=False)
-    ill.problem('bad', 'mend this')
+    ill.problem('a\n warning', 'fix it', fatal=False)
+    ill.problem('bad', 'fix this')
     text = as_text([fine, ill])
     assert text.splitlines() == [
         'first',
@@ -199,9 +199,9 @@ def test_text_and_json() -> None:
         'second',
         '',
         'problem: bad',
-        '  -> mend this',
+        '  -> fix this',
         'warning: a warning',
-        '  -> mend it',
+        '  -> fix it',
         'Training cannot run.',
     ]
     assert as_text([fine]).endswith('Training can run.')
@@ -213,8 +213,8 @@ def test_text_and_json() -> None:
                 title='second',
                 facts={},
                 problems=[
-                    dict(what='a warning', remedy='mend it', fatal=False),
-                    dict(what='bad', remedy='mend this', fatal=True),
+                    dict(what='a warning', fix='fix it', fatal=False),
+                    dict(what='bad', fix='fix this', fatal=True),
                 ],
             ),
         ],

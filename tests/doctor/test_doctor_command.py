@@ -64,7 +64,7 @@ def test_torchvision_and_opencv_that_do_not_load(tmp_path: Path) -> None:
         (tmp_path / name / '__init__.py').write_text(f'raise {error}')
     done = doctor('--json', stand_ins=tmp_path)
     assert done.returncode == 1
-    fatal = [problem['remedy'] for problem in problems(done) if problem['fatal']]
+    fatal = [problem['fix'] for problem in problems(done) if problem['fatal']]
     assert len(fatal) == 2
     assert 'torchvision' in fatal[0] and 'opencv-python-headless' in fatal[1]
 

@@ -26,8 +26,8 @@ def test_missing_roots_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         'built-in': 'data/mini is missing',
     }
     assert can_train([section])
-    remedies = [problem.remedy for problem in section.problems]
-    assert remedies[-2:] == [
+    fixes = [problem.fix for problem in section.problems]
+    assert fixes[-2:] == [
         'mkdir -p data/ade && ln -s WHERE_THE_DATA_ARE data/ade/ADEChallengeData2016',
         'python tools/dataset_converters/make_mini_data.py',
     ]
@@ -37,7 +37,7 @@ def test_missing_roots_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ('folder', 'layout'),
     [('.', 'built-in'), ('coco', 'COCO'), ('ade', 'ADE20K'), ('imagenet', 'ImageNet')],
 )
-def test_a_data_root_is_recognised(mini_root: Path, folder: str, layout: str) -> None:
+def test_a_data_root_is_recognized(mini_root: Path, folder: str, layout: str) -> None:
     section = check_roots(str(mini_root / folder))
     assert list(section.facts.values()) == [layout]
     assert section.problems == []
@@ -63,23 +63,23 @@ def test_a_config_whose_data_are_missing(tmp_path: Path, monkeypatch: pytest.Mon
     train, val = section.problems
     assert train.what == 'train: data/coco/train2017 and 1 more is missing'
     assert val.what.startswith('val: data/coco/val2017')
-    assert train.remedy == 'mkdir -p data && ln -s WHERE_THE_DATA_ARE data/coco'
+    assert train.fix == 'mkdir -p data && ln -s WHERE_THE_DATA_ARE data/coco'
     assert not can_train([section])
     section, _ = check_config(MINI_CONFIG, None, USABLE)
     make = 'python tools/dataset_converters/make_mini_data.py'
-    assert {problem.remedy for problem in section.problems} == {make}
+    assert {problem.fix for problem in section.problems} == {make}
 
 
 def test_a_config_whose_package_is_missing(mini_root: Path) -> None:
     section, _ = check_config(MINI_CONFIG, str(mini_root / 'imagenet'), {'mmdet'})
     (problem,) = section.problems
     assert 'needs mmpretrain, which cannot be used' in problem.what
-    assert 'pip install' in problem.remedy and 'mmpretrain' in problem.remedy
+    assert 'pip install' in problem.fix and 'mmpretrain' in problem.fix
     assert problem.fatal
 
 
 @pytest.mark.parametrize(
-    ('text', 'what', 'remedy'),
+    ('text', 'what', 'fix'),
     [
         (None, 'there is no config', 'ls configs/*/*.py'),
         ('model = dict(', 'SyntaxError', 'python -i '),
@@ -87,14 +87,14 @@ def test_a_config_whose_package_is_missing(mini_root: Path) -> None:
     ],
 )
 def test_a_config_that_cannot_be_read(
-    tmp_path: Path, text: str | None, what: str, remedy: str
+    tmp_path: Path, text: str | None, what: str, fix: str
 ) -> None:
     file = tmp_path / 'config.py'
     if text is not None:
         file.write_text(text)
     section, cfg = check_config(str(file), None, USABLE)
     (problem,) = section.problems
-    assert what in problem.what and problem.remedy.startswith(remedy) and cfg is None
+    assert what in problem.what and problem.fix.startswith(fix) and cfg is None
 
 
 def test_no_folder_for_the_data_root(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_config_whose_checkpoint_is_missing(
     section, _ = check_config(str(file), str(mini_root / 'imagenet'), USABLE)
     (problem,) = section.problems
     assert problem.what == 'there is no checkpoint in1k.pth'
-    assert problem.remedy == f'python tools/train.py {file} --pretrained WHERE_IT_IS'
+    assert problem.fix == f'python tools/train.py {file} --pretrained WHERE_IT_IS'
 
 
 def test_data_sets_without_files(tmp_path: Path) -> None:
@@ -129,5 +129,5 @@ def test_data_sets_without_files(tmp_path: Path) -> None:
     )
     section, _ = check_config(str(file), None, {'mmengine'})
     (problem,) = section.problems
-    assert problem.what == f'val: {tmp_path}/a.json is missing' and problem.remedy
+    assert problem.what == f'val: {tmp_path}/a.json is missing' and problem.fix
     assert 'data of train' not in section.facts

@@ -40,7 +40,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         'mmseg': ['mmsegmentation'],
         'mmpretrain': ['mmpretrain'],
     }
-    monkeypatch.setattr('vminet_mm.doctor.remedies.is_onedl', lambda: False)
+    monkeypatch.setattr('vminet_mm.doctor.fixes.is_onedl', lambda: False)
     monkeypatch.setattr(packages, 'distributions', lambda name: found.get(name, [name]))
     monkeypatch.setattr(packages.metadata, 'version', lambda name: '1.2')
     return lambda **more: found.update(more)
@@ -59,7 +59,7 @@ def test_one_task_that_fails_leaves_the_others(broken: Break, installed: Callabl
     section, usable = check_packages()
     assert usable == ALL - {'mmseg'}
     (problem,) = section.problems
-    assert problem.remedy == 'python -m pip install ftfy'
+    assert problem.fix == 'python -m pip install ftfy'
     assert not problem.fatal and can_train([section])
     assert section.facts['mmseg'] == '1.2 (mmsegmentation), broken'
 
@@ -93,13 +93,13 @@ def test_a_bare_python(broken: Break, installed: Callable) -> None:
         'vminet_mm is not installed',
         *(f'{p.name} is not installed' for p in PACKAGES if p.name != 'vminet_mm'),
     ]
-    assert section.problems[0].remedy == "python -m pip install -e '.[mm]'"
+    assert section.problems[0].fix == "python -m pip install -e '.[mm]'"
     assert not can_train([section])
 
 
 def test_only_vminet_mm_is_missing(broken: Break, installed: Callable) -> None:
     section, _ = check_packages(installed=False)
-    assert [p.remedy for p in section.problems] == ['python -m pip install --no-deps -e .']
+    assert [p.fix for p in section.problems] == ['python -m pip install --no-deps -e .']
 
 
 def test_two_distributions_of_one_package(broken: Break, installed: Callable) -> None:
@@ -134,7 +134,7 @@ def test_forks_are_not_mixed_with_the_packages_they_fork(
     stack: dict[str, list[str]],
     mixed: str,
 ) -> None:
-    monkeypatch.setattr('vminet_mm.doctor.remedies.is_onedl', lambda: 'mmengine' in stack)
+    monkeypatch.setattr('vminet_mm.doctor.fixes.is_onedl', lambda: 'mmengine' in stack)
     installed(**stack)
     section, _ = check_packages()
     assert [problem.what for problem in section.problems] == [mixed]
@@ -147,9 +147,9 @@ def test_a_package_that_ends_the_process_is_caught(broken: Break, installed: Cal
     assert 'no display' in section.problems[0].what
 
 
-def test_what_mends_the_packages_may_fail_itself(broken: Break, installed: Callable) -> None:
+def test_what_fixes_the_packages_may_fail_itself(broken: Break, installed: Callable) -> None:
     broken(vminet_mm=ImportError('odd'))
     section, usable = check_packages()
     assert usable == ALL - {'vminet_mm'}
     (problem,) = section.problems  # compat's and its own, alike
-    assert problem.remedy == 'python -m pip install --force-reinstall --no-deps -e .'
+    assert problem.fix == 'python -m pip install --force-reinstall --no-deps -e .'

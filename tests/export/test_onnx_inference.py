@@ -64,9 +64,9 @@ def test_segmentor(
     labels = load_model(item.cfg, item.checkpoint, 'cpu')(photo)[0].label_map
     written = np.load(tmp_path / 'out.npz')
     assert np.array_equal(written['classes'][0], labels)
-    share, name = capsys.readouterr().out.splitlines()[0].split()
+    fraction, name = capsys.readouterr().out.splitlines()[0].split()
     names = ['background', *CLASSES]
-    assert share == f'{(labels == names.index(name)).mean():.2%}'
+    assert fraction == f'{(labels == names.index(name)).mean():.2%}'
 
     run(item, photo, tmp_path / 'out.png')
     picture = np.asarray(Image.open(tmp_path / 'out.png'))
@@ -108,15 +108,15 @@ def test_sizes_as_for_coco(size: tuple[int, int]) -> None:
     assert SCRIPT['resize'](Image.new('RGB', size), resize_steps(steps)).size == expected
 
 
-def test_normalised_and_padded() -> None:
+def test_normalized_and_padded() -> None:
     picture = Image.new('RGB', (3, 2), (10, 20, 30))
     about = dict(mean=[1, 2, 3], std=[1, 2, 4], color_order='bgr', pad_size_divisor=4)
-    image = SCRIPT['normalise'](picture, about)
+    image = SCRIPT['normalize'](picture, about)
     assert image.shape == (1, 3, 4, 4) and image.dtype == np.float32
     assert image[0, :, 0, 0].tolist() == [29, 9, 1.75]
     assert image[0, :, 2:].any() == image[0, :, :, 3:].any() == False  # noqa: E712
     about.update(color_order='rgb', pad_size_divisor=1)
-    image = SCRIPT['normalise'](picture, about)
+    image = SCRIPT['normalize'](picture, about)
     assert image.shape == (1, 3, 2, 3) and image[0, :, 1, 2].tolist() == [9, 9, 6.75]
 
 

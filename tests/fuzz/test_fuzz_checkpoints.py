@@ -73,7 +73,7 @@ def test_every_tensor_is_loaded_resized_left_or_refused(
     loaded = counts.get('loaded', 0) + counts['resized']
     head = len(HEAD)
     assert f'{loaded} of {len(before)} tensors loaded, {counts["resized"]} of them' in lines[-1]
-    assert f'; {counts.get("left", 0)} left as initialised' in lines[-1]
+    assert f'; {counts.get("left", 0)} left as initialized' in lines[-1]
     assert f'; {counts.get("unused", 0) + head} of the file not used' in lines[-1]
     for name, value in backbone.state_dict().items():
         expected = before[name] if fates[name] == 'left' else source[name].to(value.dtype)
@@ -83,7 +83,7 @@ def test_every_tensor_is_loaded_resized_left_or_refused(
 
 
 @given(models(), KINDS)
-def test_format_is_recognised(file: Path, model: Model, kind: str) -> None:
+def test_format_is_recognized(file: Path, model: Model, kind: str) -> None:
     release, options, state = model
     content, key = wrapped(state, release, kind)
     torch.save(content, file)

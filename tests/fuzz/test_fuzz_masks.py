@@ -55,9 +55,9 @@ def test_definition(name: str, num_tokens: int, num_channels: int, halfwidth: fl
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.sampled_from([0.1, 0.5, 0.9]), SEEDS)
-def test_spans_of_any_mask(num_tokens: int, num_channels: int, share: float, seed: int) -> None:
+def test_spans_of_any_mask(num_tokens: int, num_channels: int, fraction: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    mask = torch.rand(num_tokens, num_channels, generator=generator) < share
+    mask = torch.rand(num_tokens, num_channels, generator=generator) < fraction
     check_spans(mask)
     assert mask_spans(torch.zeros_like(mask)) == (0, 0)
 

@@ -159,8 +159,8 @@ def pyramid(neck: SimpleFeaturePyramid, x: Tensor, scales: list[float], levels: 
     """The levels out of functional calls."""
 
     def norm(y: Tensor, layer: nn.LayerNorm) -> Tensor:
-        centred = y - y.mean(1, keepdim=True)
-        y = centred / (centred.square().mean(1, keepdim=True) + layer.eps).sqrt()
+        centerd = y - y.mean(1, keepdim=True)
+        y = centerd / (centerd.square().mean(1, keepdim=True) + layer.eps).sqrt()
         return y * layer.weight[:, None, None] + layer.bias[:, None, None]
 
     outputs = []

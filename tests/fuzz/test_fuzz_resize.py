@@ -36,9 +36,9 @@ def resampling(old: int, new: int, kernel: Callable[[float], float]) -> np.ndarr
     """(new, old): how much each old place counts at each new one, beyond the edge as at it."""
     matrix = np.zeros((new, old))
     for i in range(new):
-        centre = (i + 0.5) * old / new - 0.5
-        for j in range(math.floor(centre) - 1, math.floor(centre) + 3):
-            matrix[i, min(max(j, 0), old - 1)] += kernel(centre - j)
+        center = (i + 0.5) * old / new - 0.5
+        for j in range(math.floor(center) - 1, math.floor(center) + 3):
+            matrix[i, min(max(j, 0), old - 1)] += kernel(center - j)
     return matrix
 
 
@@ -59,9 +59,9 @@ def test_resampled(grid: tuple[Size, Size], seed: int) -> None:
         expected = rows @ field.numpy() @ columns.T
         plain = resize_field(field, size, mode, keep_sum=False)
         np.testing.assert_allclose(plain, expected, rtol=1e-9, atol=1e-9)
-        share = native[0] * native[1] / (size[0] * size[1])
+        fraction = native[0] * native[1] / (size[0] * size[1])
         kept = resize_field(field, size, mode)
-        np.testing.assert_allclose(kept, expected * share, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(kept, expected * fraction, rtol=1e-9, atol=1e-9)
 
 
 @at_published_sizes

@@ -1,4 +1,4 @@
-"""Pictures: where the colours are, on images of any size."""
+"""Pictures: where the colors are, on images of any size."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ RED, BLUE = (0, 0, 255), (255, 0, 0)  # BGR
 COLOURS = np.array([RED, BLUE], dtype=np.float32)
 
 
-def grey(height: int, width: int) -> np.ndarray:
+def gray(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), 100, np.uint8)
 
 
-def blended(colour: tuple) -> np.ndarray:
-    return (1 - OPACITY) * 100 + OPACITY * np.array(colour)
+def blended(color: tuple) -> np.ndarray:
+    return (1 - OPACITY) * 100 + OPACITY * np.array(color)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def blended(colour: tuple) -> np.ndarray:
     ],
 )
 def test_small_images_are_enlarged(size: tuple, expected: tuple) -> None:
-    image = grey(*size)
+    image = gray(*size)
     picture, factor = enlarge(image)
     assert picture.shape == (*expected, 3) and size[0] * factor == expected[0]
     picture[:] = 0
@@ -42,7 +42,7 @@ def test_small_images_are_enlarged(size: tuple, expected: tuple) -> None:
 
 
 def test_objects() -> None:
-    image = grey(500, 500)
+    image = gray(500, 500)
     masks = np.zeros((2, 500, 500), bool)
     masks[0, 210:290, 110:190] = True
     masks[1, 300:400, 300:400] = True
@@ -59,7 +59,7 @@ def test_objects() -> None:
 
 
 def test_objects_without_masks_or_at_all() -> None:
-    image = grey(500, 600)
+    image = gray(500, 600)
     picture = draw_objects(image, np.array([[0, 0, 600, 500]]), None, ['x'], COLOURS[:1])
     assert (picture[250, 300] == 100).all() and tuple(picture[499, 300]) == RED
     none = draw_objects(image, np.zeros((0, 4)), np.zeros((0, 500, 600), bool), [], COLOURS[:0])
@@ -67,7 +67,7 @@ def test_objects_without_masks_or_at_all() -> None:
 
 
 def test_labels_stay_inside_and_the_best_is_on_top() -> None:
-    image = grey(500, 500)
+    image = gray(500, 500)
     corner = np.array([[490, 495, 500, 500]])
     picture = draw_objects(image, corner, None, ['a long label'], COLOURS[:1])
     assert (picture[:, -2] == RED).all(1).sum() > 8  # as high as a line of text
@@ -80,8 +80,8 @@ def test_labels_stay_inside_and_the_best_is_on_top() -> None:
 def test_labels_do_not_hide_each_other(corner: tuple[int, int]) -> None:
     left, top = corner
     boxes = np.array([[left, top, left + 40, top + 40]] * 2)
-    picture = draw_objects(grey(500, 500), boxes, None, ['best', 'second'], COLOURS)
-    areas = [(picture == colour).all(-1).sum() for colour in (RED, BLUE)]
+    picture = draw_objects(gray(500, 500), boxes, None, ['best', 'second'], COLOURS)
+    areas = [(picture == color).all(-1).sum() for color in (RED, BLUE)]
     # the frame, of the best alone, and both labels
     assert areas[0] > 300 and areas[1] > 300
 
@@ -89,7 +89,7 @@ def test_labels_do_not_hide_each_other(corner: tuple[int, int]) -> None:
 def test_masks_of_enlarged_images() -> None:
     mask = np.zeros((1, 100, 160), bool)
     mask[0, 20:40, 30:50] = True
-    picture = draw_objects(grey(100, 160), np.array([[30, 20, 50, 40]]), mask, [''], COLOURS[:1])
+    picture = draw_objects(gray(100, 160), np.array([[30, 20, 50, 40]]), mask, [''], COLOURS[:1])
     np.testing.assert_allclose(picture[3 * 30, 3 * 40], blended(RED), atol=1)
     assert tuple(picture[3 * 30, 90]) == RED and (picture[3 * 30, 88] == 100).all()
 
@@ -98,7 +98,7 @@ def test_label_map() -> None:
     label_map = np.zeros((500, 500), np.uint8)
     label_map[100:300, 200:400] = 1
     label_map[400:] = 255  # no class
-    picture = draw_label_map(grey(500, 500), label_map, ['ground', 'thing'], COLOURS)
+    picture = draw_label_map(gray(500, 500), label_map, ['ground', 'thing'], COLOURS)
     np.testing.assert_allclose(picture[120, 220], blended(BLUE), atol=1)
     np.testing.assert_allclose(picture[390, 20], blended(RED), atol=1)
     assert (picture[400:] == 100).all()
@@ -107,10 +107,10 @@ def test_label_map() -> None:
 
 
 def test_scores() -> None:
-    picture = draw_scores(grey(480, 600), ['one', 'two'], [1.0, 0.25])
+    picture = draw_scores(gray(480, 600), ['one', 'two'], [1.0, 0.25])
     assert picture.shape[0] > 480 and picture.shape[1] == 600
     table = picture[480:]
-    np.testing.assert_array_equal(picture[:480], grey(480, 600))
+    np.testing.assert_array_equal(picture[:480], gray(480, 600))
     bar = (240, 200, 160)
     rows = [len(table) * 1 // 5 - 5, len(table) * 3 // 5 - 5]
     lengths = [(table[row] == bar).all(-1).nonzero()[0].max() for row in rows]
@@ -119,7 +119,7 @@ def test_scores() -> None:
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 3000), (3000, 1), (7, 5)])
 def test_any_size_and_letters(size: tuple) -> None:
-    image, whole = grey(*size), np.ones((1, *size), bool)
+    image, whole = gray(*size), np.ones((1, *size), bool)
     box = np.array([[0, 0, size[1], size[0]]])
     name = 'Größe, размер ' * 9
     for picture in (

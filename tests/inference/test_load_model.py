@@ -31,11 +31,11 @@ def assert_one_line(error: BaseException) -> None:
 def test_models_are_ready(task: str, models: dict[str, Predictor]) -> None:
     model = models[task]
     assert model.task == task and model.classes == CLASSES[task]
-    assert model.colours.shape == (len(CLASSES[task]), 3)
+    assert model.colors.shape == (len(CLASSES[task]), 3)
     assert not any(module.training for module in model.model.modules())
-    if task != 'classification':  # the config tells the colours
+    if task != 'classification':  # the config tells the colors
         palette = tiny_config(task).test_dataloader.dataset.metainfo.palette
-        assert model.colours.tolist() == [list(colour) for colour in palette]
+        assert model.colors.tolist() == [list(color) for color in palette]
 
 
 def test_every_weight_is_loaded(files: Files, models: dict[str, Predictor]) -> None:

@@ -56,7 +56,7 @@ def test_block_is_that_of_float64(form: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize('form', FORMS)
 def test_backbone_trains_at_1333(form: str, dtype: torch.dtype) -> None:
     model = VMINet(TINY, form=form, out_indices=(0, 1, 2, 3)).train()
-    x = torch.rand(1, 3, 1333, 1333) * 255  # not even normalised
+    x = torch.rand(1, 3, 1333, 1333) * 255  # not even normalized
     with torch.autocast('cpu', dtype):
         outputs = model(x)
     assert outputs[0].shape[2:] == SIZE

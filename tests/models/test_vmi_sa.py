@@ -53,7 +53,7 @@ def test_formula(attention: str, mask: str, proj_bn: bool) -> None:
     torch.testing.assert_close(block(x), formula(block, x, proj_bn), rtol=1e-4, atol=1e-5)
 
 
-def test_initialisation() -> None:
+def test_initialization() -> None:
     block = VMISABlock(8, (40, 40), expansion=4)
     assert block.scale.item() == block.beta.item() == 1
     assert abs(block.alpha.std().item() - 0.02) < 0.002 and abs(block.alpha.mean().item()) < 0.002

@@ -1,4 +1,4 @@
-"""Pictures of measurements that are made up: each model is drawn in its colour where it belongs."""
+"""Pictures of measurements that are made up: each model is drawn in its color where it belongs."""
 
 from pathlib import Path
 
@@ -36,19 +36,19 @@ def draw(tmp_path: Path, *rows: Measurement) -> np.ndarray:
     return cv2.imread(str(path))[..., ::-1]
 
 
-def centres(picture: np.ndarray, colour: tuple) -> list[tuple[float, float]]:
-    """(x, y) of the spots of a colour, in pixels, from left to right."""
-    near = (np.abs(picture.astype(int) - colour).max(axis=2) < 6).astype(np.uint8)
+def centers(picture: np.ndarray, color: tuple) -> list[tuple[float, float]]:
+    """(x, y) of the spots of a color, in pixels, from left to right."""
+    near = (np.abs(picture.astype(int) - color).max(axis=2) < 6).astype(np.uint8)
     points = cv2.connectedComponentsWithStats(near)[3]
     return sorted(tuple(point) for point in points[1:])
 
 
 def test_fast_is_left_and_accurate_is_up(tmp_path: Path) -> None:
     picture = draw(tmp_path, row('a', 10, 70.0), row('b', 30, 80.0), row('c', 20))
-    (blue, blue_legend), (orange, _) = centres(picture, BLUE), centres(picture, ORANGE)
+    (blue, blue_legend), (orange, _) = centers(picture, BLUE), centers(picture, ORANGE)
     assert blue[0] < orange[0] < blue_legend[0]
     assert blue[1] > orange[1]  # rows of a picture count down
-    assert len(centres(picture, GREEN)) == 1  # without an accuracy, in the legend alone
+    assert len(centers(picture, GREEN)) == 1  # without an accuracy, in the legend alone
 
 
 def test_each_mode_has_a_row_of_panels(tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_each_mode_has_a_row_of_panels(tmp_path: Path) -> None:
     two = draw(tmp_path, row('a', 10, 70.0), row('b', 9, 71.0, mode='train'))
     assert one.shape[1] == two.shape[1] and two.shape[0] > 1.8 * one.shape[0]
     upper, lower = two[: len(two) // 2], two[len(two) // 2 :]
-    assert centres(upper, BLUE) and not centres(upper, ORANGE)
-    assert centres(lower, ORANGE) and not centres(lower, BLUE)  # a model keeps its colour
+    assert centers(upper, BLUE) and not centers(upper, ORANGE)
+    assert centers(lower, ORANGE) and not centers(lower, BLUE)  # a model keeps its color
 
 
 @pytest.mark.parametrize('exponent', [1, 2])

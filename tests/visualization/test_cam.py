@@ -66,7 +66,7 @@ def sample(inputs: Tensor) -> Sample:
 
 
 def hottest(heat: np.ndarray) -> tuple[int, int]:
-    """Centre of the hottest places, (row, column)."""
+    """Center of the hottest places, (row, column)."""
     rows, columns = np.nonzero(heat > 0.9)
     return round(rows.mean()), round(columns.mean())
 
@@ -312,7 +312,7 @@ def test_grid_has_a_column_for_each_layer_and_the_heat_in_its_place(tmp_path: Pa
         [Column('first', samples, [one] * 2), Column('second', samples, [one] * 2)],
     )
     picture = cv2.imread(str(path))[..., ::-1].astype(int)
-    # the hottest colour of turbo over grey; maps are columns 1 to 4, hot ones 2 and 4
+    # the hottest color of turbo over gray; maps are columns 1 to 4, hot ones 2 and 4
     hot = (np.abs(picture - [125, 65, 65]).max(axis=2) < 6).astype(np.uint8)
     areas = cv2.connectedComponentsWithStats(hot)[2][1:]
     boxes = sorted(area[:4].tolist() for area in areas if area[4] > 500)

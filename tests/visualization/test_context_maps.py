@@ -21,9 +21,9 @@ from vminet_mm.visualization.context_maps import (
 )
 from vminet_mm.visualization.context_plots import (
     save_fields,
+    save_fraction_maps,
+    save_fractions,
     save_receptive_field,
-    save_share_maps,
-    save_shares,
 )
 from vminet_mm.visualization.loading import Sample
 
@@ -84,7 +84,7 @@ def test_magnitudes_of_the_matrix_form_by_hand(edge: int) -> None:
     # the share: of the means over channels, and over channels and tokens
     maps = summary[:, None, None] / (summary[:, None, None] + own)
     assert np.allclose(found.maps, maps, rtol=1e-4)
-    assert np.allclose(found.shares, summary / (summary + own.mean((1, 2))), rtol=1e-4)
+    assert np.allclose(found.fractions, summary / (summary + own.mean((1, 2))), rtol=1e-4)
 
 
 @pytest.mark.parametrize('recurrent_mask', ['readout', 'inside'])
@@ -117,11 +117,11 @@ def test_measuring_changes_nothing() -> None:
     assert torch.equal(model(images)[-1], before)
 
 
-def test_a_share_without_anything_is_zero() -> None:
+def test_a_fraction_without_anything_is_zero() -> None:
     nothing = torch.zeros(1, 2, 2)
-    share = Magnitudes(nothing, nothing)
-    assert not share.maps.any() and not share.shares.any()
-    assert Magnitudes(torch.ones(1, 2, 2), nothing).shares.tolist() == [1]
+    fraction = Magnitudes(nothing, nothing)
+    assert not fraction.maps.any() and not fraction.fractions.any()
+    assert Magnitudes(torch.ones(1, 2, 2), nothing).fractions.tolist() == [1]
 
 
 def test_fields_by_hand() -> None:
@@ -199,15 +199,15 @@ def test_context_makes_the_receptive_field_global() -> None:
 
 def test_area_of_a_field() -> None:
     field = torch.tensor([[1.0, 5.0], [0.0, 2.0], [0.0, 0.0]])
-    areas = [area_of(field, share) for share in (0.5, 5 / 8, 0.8, 0.9, 1.0)]
+    areas = [area_of(field, fraction) for fraction in (0.5, 5 / 8, 0.8, 0.9, 1.0)]
     assert areas == pytest.approx([1 / 6, 1 / 6, 2 / 6, 3 / 6, 3 / 6])
     assert area_of(torch.ones(5, 9), 1 / 3) == pytest.approx(15 / 45)
 
 
-def pixels(path: Path, colour: tuple, tolerance: int = 6) -> np.ndarray:
-    """(N, 2) rows and columns of a picture's pixels of an RGB colour."""
+def pixels(path: Path, color: tuple, tolerance: int = 6) -> np.ndarray:
+    """(N, 2) rows and columns of a picture's pixels of an RGB color."""
     image = cv2.imread(str(path))[..., ::-1].astype(int)
-    return np.argwhere(np.abs(image - colour).max(axis=2) < tolerance)
+    return np.argwhere(np.abs(image - color).max(axis=2) < tolerance)
 
 
 def test_fields_are_red_above_and_blue_below_zero(tmp_path: Path) -> None:
@@ -220,26 +220,26 @@ def test_fields_are_red_above_and_blue_below_zero(tmp_path: Path) -> None:
     assert len(pixels(nothing, (103, 0, 31))) == len(pixels(nothing, (5, 48, 97))) == 0
 
 
-def measured(share: float) -> dict[str, Magnitudes]:
-    own = torch.full((1, 2, 2), 1 - share)
+def measured(fraction: float) -> dict[str, Magnitudes]:
+    own = torch.full((1, 2, 2), 1 - fraction)
     return {
-        '1.1': Magnitudes(torch.full((1, 2, 2), share), own),
+        '1.1': Magnitudes(torch.full((1, 2, 2), fraction), own),
         '2.1': Magnitudes(torch.ones(1, 2, 2), torch.zeros(1, 2, 2)),
     }
 
 
-def test_shares_are_drawn_at_their_height(tmp_path: Path) -> None:
+def test_fractions_are_drawn_at_their_height(tmp_path: Path) -> None:
     rows = [
-        np.median(pixels(save_shares(tmp_path / 'share.png', [measured(share)]), BLUE)[:, 0])
-        for share in (0.9, 0.5, 0.1)
+        np.median(pixels(save_fractions(tmp_path / 'share.png', [measured(fraction)]), BLUE)[:, 0])
+        for fraction in (0.9, 0.5, 0.1)
     ]
     assert rows[0] < rows[1] - 30 < rows[2] - 60  # rows count down
 
 
-def test_share_maps_have_the_colours_of_their_scale(tmp_path: Path) -> None:
-    grey = np.full((4, 4, 3), 77, dtype=np.uint8)
-    path = save_share_maps(
-        tmp_path / 'maps.png', [Sample('x.jpg', grey, None, None)], [measured(0.0)], ['1.1', '2.1']
+def test_fraction_maps_have_the_colors_of_their_scale(tmp_path: Path) -> None:
+    gray = np.full((4, 4, 3), 77, dtype=np.uint8)
+    path = save_fraction_maps(
+        tmp_path / 'maps.png', [Sample('x.jpg', gray, None, None)], [measured(0.0)], ['1.1', '2.1']
     )
     lowest, highest, image = (
         pixels(path, c, 2) for c in ((68, 1, 84), (253, 231, 37), (77, 77, 77))
@@ -274,7 +274,7 @@ def test_tool(
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     printed = capsys.readouterr().out
     assert all(str(tmp_path / name) in printed for name in names)
-    assert 'block  3.18: context share 0.' in printed
+    assert 'block  3.18: context fraction 0.' in printed
     for switches, message in [
         (['--blocks', '5.1'], 'error: no block 5.1; choose among 1.1, '),
         (['--channels', '9999'], 'error: no hidden channel 9999'),

@@ -103,13 +103,13 @@ def test_keys() -> None:
         choose_keys(runs, ['los'])
 
 
-def pixels(path: Path, colour: tuple) -> np.ndarray:
-    """(N, 2) rows and columns of a picture's pixels of an RGB colour."""
+def pixels(path: Path, color: tuple) -> np.ndarray:
+    """(N, 2) rows and columns of a picture's pixels of an RGB color."""
     image = cv2.imread(str(path))[..., ::-1].astype(int)
-    return np.argwhere(np.abs(image - colour).max(axis=2) < 6)
+    return np.argwhere(np.abs(image - color).max(axis=2) < 6)
 
 
-def test_curves_are_drawn_in_their_panels_and_colours(tmp_path: Path) -> None:
+def test_curves_are_drawn_in_their_panels_and_colors(tmp_path: Path) -> None:
     falling = Curve('iteration', True, [1, 2, 3, 4], [1e3, 1e2, 1e1, 1e0])
     rising = Curve('epoch', False, [1, 2], [0.2, 0.9])
     runs = [RunCurves('one', dict(loss=falling, acc=rising)), RunCurves('two', dict(acc=rising))]

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from vminet_mm.visualization.report import curves
-from vminet_mm.visualization.report.curves import average_neighbours, make_chart, short
+from vminet_mm.visualization.report.curves import average_neighbors, make_chart, short
 
 
 def places(path: str) -> list[list[float]]:
@@ -48,11 +48,11 @@ def test_a_single_value_is_inside(value: float) -> None:
 
 def test_a_long_curve_is_averaged() -> None:
     points = [(step, float(step % 2)) for step in range(1000)]
-    thin = average_neighbours(points)
+    thin = average_neighbors(points)
     assert len(thin) == 250 and thin[:2] == [(1.5, 0.5), (5.5, 0.5)]
     chart = make_chart('Loss', 'iteration', {'a': points})
-    assert chart.notes == ['neighbouring values are averaged'] and chart.lines[0].dots == []
-    assert average_neighbours(points[:250]) == points[:250]
+    assert chart.notes == ['neighboring values are averaged'] and chart.lines[0].dots == []
+    assert average_neighbors(points[:250]) == points[:250]
 
 
 def test_numbers_are_short() -> None:

@@ -29,7 +29,7 @@ def predicted(name: str = 'a.jpg') -> Predictions:
         name=name,
         score=0.25,
         remark='true: ring',
-        pictures=[('truth', PIXEL), ('prediction', PIXEL)],
+        pictures=[('ground truth', PIXEL), ('prediction', PIXEL)],
         classes=[('ring', 'rgb(1 2 3)')],
         bars=[Bar('cross', 0.75, False), Bar('ring', 0.25, True)],
     )
@@ -142,11 +142,11 @@ def test_predictions(tmp_path: Path) -> None:
     assert ['accuracy/top1', '40.00', '40.00', '1', '50.00'] in page.rows['metrics']
     text = ' '.join(page.text['predictions'].split())
     assert 'Of 2 of 9 validation images, with epoch_3.pth' in text
-    assert 'Worst' in text and 'Best truth' not in text
+    assert 'Worst' in text and 'Best ground truth' not in text
     assert 'ring cross75.0 % ring25.0 % 25.0 true: ringa.jpg' in text
     assert page.values('li', 'style')[-2:] == ['--share: 75.0%', '--share: 25.0%']
     assert page.values('li', 'class')[-1] == 'true'
-    assert page.values('img', 'alt') == ['truth of a.jpg', 'prediction of a.jpg']
+    assert page.values('img', 'alt') == ['ground truth of a.jpg', 'prediction of a.jpg']
     assert '7.43 M' in page.text['']
 
 

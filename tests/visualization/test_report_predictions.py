@@ -43,20 +43,20 @@ def decode(address: str) -> np.ndarray:
 
 
 def test_label_maps_by_hand() -> None:
-    truth = torch.tensor([[0, 0, 1], [1, 255, 255]])
+    ground_truth = torch.tensor([[0, 0, 1], [1, 255, 255]])
     predicted = torch.tensor([[0, 1, 1], [1, 3, 0]])
     # class 0: 1 of 2, class 1: 2 of 3; class 3 is where nothing is known
-    assert label_map_iou(predicted, truth) == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert label_map_iou(truth, truth) == 1.0
+    assert label_map_iou(predicted, ground_truth) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert label_map_iou(ground_truth, ground_truth) == 1.0
     assert label_map_iou(predicted, torch.full((2, 3), 255)) == 1.0
 
 
 def test_label_maps_as_mmseg_has_it() -> None:
-    truth, predicted = torch.randint(5, (7, 11)), torch.randint(6, (7, 11))
-    truth[0] = 255
-    both, union, _, _ = IoUMetric.intersect_and_union(predicted, truth.clone(), 6, 255)
+    ground_truth, predicted = torch.randint(5, (7, 11)), torch.randint(6, (7, 11))
+    ground_truth[0] = 255
+    both, union, _, _ = IoUMetric.intersect_and_union(predicted, ground_truth.clone(), 6, 255)
     expected = (both / union)[union > 0].mean()
-    assert label_map_iou(predicted, truth) == pytest.approx(float(expected))
+    assert label_map_iou(predicted, ground_truth) == pytest.approx(float(expected))
 
 
 def match(boxes: list, labels: list, scores: list, objects: list[tuple]) -> object:
@@ -103,7 +103,7 @@ def test_jpeg_is_small() -> None:
 
 
 class Oracle(nn.Module):
-    """Knows the truth; of classes, it believes all images to be of class 0."""
+    """Knows the ground truth; of classes, it believes all images to be of class 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,17 +114,19 @@ class Oracle(nn.Module):
         if 'gt_sem_seg' in sample:
             sample.pred_sem_seg = PixelData(data=sample.gt_sem_seg.data.clone())
         elif 'gt_instances' in sample:
-            truth = sample.gt_instances
-            masks = torch.from_numpy(truth.masks.to_ndarray()).bool()
+            ground_truth = sample.gt_instances
+            masks = torch.from_numpy(ground_truth.masks.to_ndarray()).bool()
             sample.pred_instances = InstanceData(
-                bboxes=getattr(truth.bboxes, 'tensor', truth.bboxes),
-                labels=truth.labels,
+                bboxes=getattr(ground_truth.bboxes, 'tensor', ground_truth.bboxes),
+                labels=ground_truth.labels,
                 masks=masks,
                 scores=torch.full((len(masks),), 0.9),
             )
         else:
-            share = 0.9 - 0.1 * int(sample.gt_label)
-            sample.set_pred_score(torch.tensor([share, *[(1 - share) / 4] * 4])).set_pred_label(0)
+            fraction = 0.9 - 0.1 * int(sample.gt_label)
+            sample.set_pred_score(
+                torch.tensor([fraction, *[(1 - fraction) / 4] * 4])
+            ).set_pred_label(0)
         return [sample]
 
 
@@ -136,16 +138,16 @@ def judge(task: str, root: Path, number: int, monkeypatch: pytest.MonkeyPatch) -
         classes = ('background', *classes)
 
     def load_model(cfg: Config, checkpoint: str, device: str) -> Predictor:
-        colours = np.array([[10 * k, 200, 100] for k in range(len(classes))], dtype=np.float32)
+        colors = np.array([[10 * k, 200, 100] for k in range(len(classes))], dtype=np.float32)
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
-            return Predictor(TASKS[task][2], Oracle(), cfg, classes, colours)
+            return Predictor(TASKS[task][2], Oracle(), cfg, classes, colors)
 
     monkeypatch.setattr(predictions, 'load_model', load_model)
     return predict(cfg, 'none.pth', number)
 
 
 @pytest.mark.parametrize('number', [1, 3, 100])
-def test_truth_is_perfect_detection(
+def test_ground_truth_is_perfect_detection(
     number: int, mini_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = judge('detection', mini_root, number, monkeypatch)
@@ -162,18 +164,20 @@ def test_truth_is_perfect_detection(
         assert one.score == pytest.approx(1.0)
         number_found, number_true = one.remark.split()[0], one.remark.split()[2]
         assert number_found == number_true and '0 false' in one.remark
-        truth, prediction = (decode(address) for _, address in one.pictures)
-        assert truth.shape == prediction.shape == (384, 480, 3)
+        ground_truth, prediction = (decode(address) for _, address in one.pictures)
+        assert ground_truth.shape == prediction.shape == (384, 480, 3)
 
 
-def test_truth_is_perfect_segmentation(mini_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ground_truth_is_perfect_segmentation(
+    mini_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = judge('segmentation', mini_root, 4, monkeypatch)
     assert found.metrics['mIoU'] == found.metrics['aAcc'] == 100.0
     (table,) = found.tables
     assert table.columns == ['IoU', 'Acc'] and table.rows[0] == ('background', [100.0, 100.0])
-    assert [name for name, _ in found.best[0].pictures] == ['truth', 'prediction', 'image']
-    truth, prediction, image = (decode(address) for _, address in found.best[0].pictures)
-    assert np.array_equal(truth, prediction) and not np.array_equal(truth, image)
+    assert [name for name, _ in found.best[0].pictures] == ['ground truth', 'prediction', 'image']
+    ground_truth, prediction, image = (decode(address) for _, address in found.best[0].pictures)
+    assert np.array_equal(ground_truth, prediction) and not np.array_equal(ground_truth, image)
     assert ('background', 'rgb(0 200 100)') in found.best[0].classes
     assert '100.0% of the pixels right' in found.best[0].remark
 
@@ -182,13 +186,13 @@ def test_classes_are_counted_and_ranked(mini_root: Path, monkeypatch: pytest.Mon
     found = judge('classification', mini_root, 1000, monkeypatch)
     folders = sorted((mini_root / 'imagenet/val').iterdir())
     counts = [len(list(folder.iterdir())) for folder in folders]
-    share = 100 * counts[0] / sum(counts)
+    fraction = 100 * counts[0] / sum(counts)
     assert found.images == sum(counts)
-    assert found.metrics['accuracy/top1'] == pytest.approx(share, abs=1e-3)
+    assert found.metrics['accuracy/top1'] == pytest.approx(fraction, abs=1e-3)
     (table,) = found.tables
     values = [values for _, values in table.rows]
     assert table.columns == ['accuracy', 'precision']
-    assert values[0] == pytest.approx([100.0, share])
+    assert values[0] == pytest.approx([100.0, fraction])
     for k in range(1, 5):
         assert values[k] == [0.0 if counts[k] else None, None]
     assert found.best[0].score == pytest.approx(0.9) and found.best[0].bars[0].is_true

@@ -1,4 +1,4 @@
-"""The page of samples: each kind of label is where it belongs, in its colour."""
+"""The page of samples: each kind of label is where it belongs, in its color."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
-from vminet_mm.visualization.samples import class_colours, save_page
+from vminet_mm.visualization.samples import class_colors, save_page
 
 GROUND = (40, 120, 160)  # nothing else on a page is like it, or like its blends
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -37,10 +37,10 @@ def detection(boxes: list, labels: list, masks: np.ndarray | None = None) -> Det
     return DetDataSample(gt_instances=instances)
 
 
-def pixels_near(path: Path, colour: tuple, tolerance: int = 12) -> np.ndarray:
-    """(N, 2) rows and columns of a page's pixels of about an RGB colour."""
+def pixels_near(path: Path, color: tuple, tolerance: int = 12) -> np.ndarray:
+    """(N, 2) rows and columns of a page's pixels of about an RGB color."""
     image = cv2.imread(str(path))[..., ::-1].astype(int)
-    return np.argwhere((np.abs(image - colour) <= tolerance).all(axis=2))
+    return np.argwhere((np.abs(image - color) <= tolerance).all(axis=2))
 
 
 def picture_frame(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -49,10 +49,10 @@ def picture_frame(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return found.min(axis=0), found.max(axis=0)
 
 
-def box_of(path: Path, colour: tuple) -> np.ndarray:
-    """Left, top, right, bottom of a colour in shares of the picture of a page."""
+def box_of(path: Path, color: tuple) -> np.ndarray:
+    """Left, top, right, bottom of a color in fractions of the picture of a page."""
     first, last = picture_frame(path)
-    found = pixels_near(path, colour)
+    found = pixels_near(path, color)
     low, high = (found.min(0) - first) / (last - first), (found.max(0) - first) / (last - first)
     return np.array([low[1], low[0], high[1], high[0]])
 
@@ -60,12 +60,12 @@ def box_of(path: Path, colour: tuple) -> np.ndarray:
 @pytest.mark.parametrize('label_size', [(60, 80), (30, 40)], ids=['as image', 'as file'])
 def test_mask_and_box_lie_where_the_object_is(tmp_path: Path, label_size: tuple) -> None:
     """Label sizes other than the image's are those of a test pipeline."""
-    share = label_size[0] / 60
+    fraction = label_size[0] / 60
     mask = np.zeros((1, *label_size), dtype=np.uint8)
-    mask[:, int(20 * share) : int(50 * share), int(16 * share) : int(64 * share)] = 1
-    box = [[share * side for side in (16, 20, 64, 50)]]
-    truth = sample(detection(box, [0], mask), label_size=label_size)
-    path = save_page(tmp_path / 'page.png', [truth], ['thing'], [RED], 'title')
+    mask[:, int(20 * fraction) : int(50 * fraction), int(16 * fraction) : int(64 * fraction)] = 1
+    box = [[fraction * side for side in (16, 20, 64, 50)]]
+    ground_truth = sample(detection(box, [0], mask), label_size=label_size)
+    path = save_page(tmp_path / 'page.png', [ground_truth], ['thing'], [RED], 'title')
     assert box_of(path, HALF_RED) == pytest.approx([16 / 80, 20 / 60, 64 / 80, 50 / 60], abs=0.03)
     outline = box_of(path, RED)
     assert outline[[0, 2, 3]] == pytest.approx([16 / 80, 64 / 80, 50 / 60], abs=0.03)
@@ -87,9 +87,9 @@ def test_image_without_objects_and_crowds(tmp_path: Path) -> None:
 def test_label_map_is_painted_and_explained(tmp_path: Path) -> None:
     labels = torch.full((1, 60, 80), 255)
     labels[:, :, :40] = 1
-    truth = SegDataSample(gt_sem_seg=PixelData(data=labels))
+    ground_truth = SegDataSample(gt_sem_seg=PixelData(data=labels))
     names, palette = ['sky', 'road', 'car'], [RED, GREEN, (0, 0, 255)]
-    path = save_page(tmp_path / 'page.png', [sample(truth)], names, palette)
+    path = save_page(tmp_path / 'page.png', [sample(ground_truth)], names, palette)
     # the unpainted right half is what the shares refer to
     assert box_of(path, HALF_GREEN) == pytest.approx([-1, 0, 0, 1], abs=0.03)
     below = pixels_near(path, GREEN, 2)
@@ -100,8 +100,8 @@ def test_label_map_is_painted_and_explained(tmp_path: Path) -> None:
 def test_label_map_in_the_size_of_the_file(tmp_path: Path) -> None:
     labels = torch.zeros(1, 30, 40, dtype=torch.long)
     labels[:, :15] = 1
-    truth = SegDataSample(gt_sem_seg=PixelData(data=labels))
-    path = save_page(tmp_path / 'page.png', [sample(truth)], ['a', 'b'], [RED, GREEN])
+    ground_truth = SegDataSample(gt_sem_seg=PixelData(data=labels))
+    path = save_page(tmp_path / 'page.png', [sample(ground_truth)], ['a', 'b'], [RED, GREEN])
     upper, lower = pixels_near(path, HALF_GREEN), pixels_near(path, HALF_RED)
     assert upper[:, 0].max() < lower[:, 0].min() and abs(len(upper) - len(lower)) < 0.1 * len(upper)
 
@@ -122,8 +122,10 @@ def test_classes_and_the_grid(tmp_path: Path) -> None:
 
 def test_large_images_are_shrunk(tmp_path: Path) -> None:
     large = np.full((1200, 1600, 3), GROUND, dtype=np.uint8)
-    truth = detection([[0, 600, 800, 1200]], [0])
-    path = save_page(tmp_path / 'page.png', [sample(truth, large, (1200, 1600))], ['a'], [RED])
+    ground_truth = detection([[0, 600, 800, 1200]], [0])
+    path = save_page(
+        tmp_path / 'page.png', [sample(ground_truth, large, (1200, 1600))], ['a'], [RED]
+    )
     assert box_of(path, RED)[[0, 2, 3]] == pytest.approx([0, 0.5, 1], abs=0.03)
     assert cv2.imread(str(path)).shape[1] < 600
 
@@ -133,9 +135,9 @@ def test_no_samples() -> None:
         save_page('unused.png', [], ['a'])
 
 
-def test_colours() -> None:
-    assert class_colours(2, [RED, GREEN]).tolist() == [list(RED), list(GREEN)]
-    own = class_colours(20, [RED, GREEN])
-    assert own.shape == (20, 3) and len({tuple(colour) for colour in own.round()}) == 20
+def test_colors() -> None:
+    assert class_colors(2, [RED, GREEN]).tolist() == [list(RED), list(GREEN)]
+    own = class_colors(20, [RED, GREEN])
+    assert own.shape == (20, 3) and len({tuple(color) for color in own.round()}) == 20
     assert np.linalg.norm(own[1:] - own[:-1], axis=1).min() > 80
-    assert class_colours(0).shape == (0, 3)
+    assert class_colors(0).shape == (0, 3)

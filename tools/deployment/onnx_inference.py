@@ -33,12 +33,12 @@ def main(args: argparse.Namespace) -> None:
     if not args.keep_size:
         picture = resize(picture, about['resize'])
     names = [output.name for output in session.get_outputs()]
-    outputs = session.run(names, {'image': normalise(picture, about)})
+    outputs = session.run(names, {'image': normalize(picture, about)})
     outputs = dict(zip(names, outputs, strict=True))
     if about['task'] == 'classification':
         print_classes(outputs, about['classes'], args.top)
     elif about['task'] == 'segmentation':
-        print_shares(label_map(outputs, picture), about['classes'], args.top)
+        print_fractions(label_map(outputs, picture), about['classes'], args.top)
     else:
         print_maps(outputs)
     if args.out and args.out.endswith('.npz'):
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def read_metadata(session: onnxruntime.InferenceSession) -> dict:
-    """What the file says of itself: the classes, how images are resized and normalised, ..."""
+    """What the file says of itself: the classes, how images are resized and normalized, ..."""
     texts = session.get_modelmeta().custom_metadata_map
     if 'task' not in texts:
         raise SystemExit('error: the file was not made by tools/deployment/export_onnx.py')
@@ -83,7 +83,7 @@ def resize(picture: Image.Image, steps: list[dict]) -> Image.Image:
     return picture
 
 
-def normalise(picture: Image.Image, about: dict) -> np.ndarray:
+def normalize(picture: Image.Image, about: dict) -> np.ndarray:
     """The image as the network takes it, (1, 3, H, W) float32, padded to whole strides."""
     pixels = np.asarray(picture, np.float32)
     if about['color_order'] == 'bgr':
@@ -111,11 +111,11 @@ def print_classes(outputs: dict[str, np.ndarray], classes: list[str], top: int) 
         print(f'{scores[0, label]:7.2%}  {classes[label]}')
 
 
-def print_shares(labels: np.ndarray, classes: list[str], top: int) -> None:
+def print_fractions(labels: np.ndarray, classes: list[str], top: int) -> None:
     """The classes that take most of the image."""
-    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
-    for label in shares.argsort()[::-1][:top]:
-        print(f'{shares[label]:7.2%}  {classes[label]}')
+    fractions = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    for label in fractions.argsort()[::-1][:top]:
+        print(f'{fractions[label]:7.2%}  {classes[label]}')
 
 
 def print_maps(outputs: dict[str, np.ndarray]) -> None:
@@ -126,9 +126,9 @@ def print_maps(outputs: dict[str, np.ndarray]) -> None:
 
 
 def paint(picture: Image.Image, labels: np.ndarray, palette: list[list[int]]) -> Image.Image:
-    """The picture, tinted with the colours of its classes."""
-    colours = Image.fromarray(np.uint8(palette)[labels])
-    return Image.blend(picture, colours, 0.5)
+    """The picture, tinted with the colors of its classes."""
+    colors = Image.fromarray(np.uint8(palette)[labels])
+    return Image.blend(picture, colors, 0.5)
 
 
 if __name__ == '__main__':

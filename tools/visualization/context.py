@@ -23,9 +23,9 @@ from vminet_mm.visualization.context_maps import (
 from vminet_mm.visualization.context_plots import (
     AREAS,
     save_fields,
+    save_fraction_maps,
+    save_fractions,
     save_receptive_field,
-    save_share_maps,
-    save_shares,
 )
 from vminet_mm.visualization.loading import Sample, add_device, load_model
 
@@ -70,18 +70,18 @@ def main(args: argparse.Namespace) -> None:
     if args.images:
         samples = [loaded.read(image) for image in args.images]
         last = {name.split('.')[0]: name for name in blocks}  # the last of each stage
-        draw_shares(out, backbone, samples, args.blocks or list(last.values()))
+        draw_fractions(out, backbone, samples, args.blocks or list(last.values()))
         draw_receptive_field(out, backbone, samples, loaded.name)
 
 
-def draw_shares(out: Path, backbone, samples: list[Sample], blocks: list[str]) -> None:
+def draw_fractions(out: Path, backbone, samples: list[Sample], blocks: list[str]) -> None:
     measured = [measure_context(backbone, sample.inputs) for sample in samples]
     for name in measured[0]:
-        shares = [float(found[name].shares[0]) for found in measured]
-        print(f'block {name:>5}: context share {sum(shares) / len(shares):.3f}')
-    print(f'context share of the blocks: {save_shares(out / "share.png", measured)}')
-    maps = save_share_maps(out / 'share_maps.png', samples, measured, blocks)
-    print(f'context share of the tokens: {maps}')
+        fractions = [float(found[name].fractions[0]) for found in measured]
+        print(f'block {name:>5}: context fraction {sum(fractions) / len(fractions):.3f}')
+    print(f'context fraction of the blocks: {save_fractions(out / "share.png", measured)}')
+    maps = save_fraction_maps(out / 'share_maps.png', samples, measured, blocks)
+    print(f'context fraction of the tokens: {maps}')
 
 
 def draw_receptive_field(out: Path, backbone, samples: list[Sample], name: str) -> None:
@@ -94,8 +94,10 @@ def draw_receptive_field(out: Path, backbone, samples: list[Sample], name: str) 
         for sample in samples
     ]
     field = receptive_field(backbone, inputs)
-    for share in AREAS:
-        print(f'{share:.0%} of the receptive field in {area_of(field, share):.1%} of the pixels')
+    for fraction in AREAS:
+        print(
+            f'{fraction:.0%} of the receptive field in {area_of(field, fraction):.1%} of the pixels'
+        )
     title = f'{name}\neffective receptive field, {len(samples)} image(s) of {size[0]} x {size[1]}'
     print(f'receptive field: {save_receptive_field(out / "receptive_field.png", field, title)}')
 

@@ -92,7 +92,7 @@ class Study:
             self.loader: DataLoader = Runner.build_dataloader(cfg.test_dataloader)
 
     def images(self, number: int) -> list[Tensor]:
-        """The first images of the test set, (1, 3, H, W) each, normalised, without padding."""
+        """The first images of the test set, (1, 3, H, W) each, normalized, without padding."""
         dataset = self.loader.dataset
         found = []
         with DefaultScope.overwrite_default_scope(self.cfg.default_scope):

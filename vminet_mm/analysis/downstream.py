@@ -1,7 +1,7 @@
 """Whole detectors and segmentors against each other: images a second, at random weights.
 
 What is timed is what a test does with a batch that is read from disk: the data preprocessor
-(normalising, padding), the network, and the post-processing, so of a detector also NMS and the
+(normalizing, padding), the network, and the post-processing, so of a detector also NMS and the
 pasting of masks. How many objects a detector finds at random weights is arbitrary, and often none;
 then its mask head has nothing to do. ``model.test_cfg.rcnn.score_thr=0`` makes it find as many as
 ``max_per_img`` allows, with more boxes in its NMS than a trained model has.

@@ -12,7 +12,7 @@ A spec is a name with options, ``NAME[:OPTION[,OPTION...]]``:
   its backbones with its options.
 
 ``deploy`` among the options folds the model for inference: ours with ``switch_to_deploy`` and its
-last norm into the linear layer, a peer's batch norms and what it can re-parametrise itself.
+last norm into the linear layer, a peer's batch norms and what it can re-parametrize itself.
 """
 
 import difflib
@@ -241,7 +241,7 @@ def _fold_classifier(classifier: Classifier) -> Classifier:
 
 
 def _fold_peer(model: nn.Module) -> nn.Module:
-    """Re-parametrise what the model itself can, then fold batch norms into convolutions."""
+    """Re-parametrize what the model itself can, then fold batch norms into convolutions."""
     if hasattr(model, 'backbone'):  # of mmpretrain
         if hasattr(model.backbone, 'switch_to_deploy'):
             model.backbone.switch_to_deploy()

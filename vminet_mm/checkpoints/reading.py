@@ -25,7 +25,7 @@ RELEASES = ('first', 'second', 'mm')
 STATE_KEYS = ('state_dict', 'model')
 EMA_STATE_KEYS = ('state_dict_ema', 'model_ema')
 
-# by these a VMINet is recognised, in the authors' names and in ours
+# by these a VMINet is recognized, in the authors' names and in ours
 _MARK = re.compile(r'(.*?)stages\.[0-3]\.[1-9]\d*\.(?:f1\.conv|query)\.weight')
 
 
@@ -230,7 +230,7 @@ def load_backbone(
     print_log(
         f'VMINet from {source.source}{f" [{source.state_key}]" if source.state_key else ""} '
         f'({source.release} release): {len(names) - len(left)} of {len(names)} tensors loaded, '
-        f'{len(resized)} of them resized; {len(left)} left as initialised{_modules(left)}; '
+        f'{len(resized)} of them resized; {len(left)} left as initialized{_modules(left)}; '
         f'{len(unused)} of the file not used{_modules(unused)}{note if unchecked else ""}',
         logger='current',
     )

@@ -12,10 +12,10 @@ from .patching import wrap
 
 def apply() -> None:
     """Use the non-reentrant variant in ``turn_on_activation_checkpointing``."""
-    when_imported('mmengine.runner.activation_checkpointing', _mend)
+    when_imported('mmengine.runner.activation_checkpointing', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     def checkpoint(original: Any, *args: Any, **kwargs: Any) -> Any:
         return original(*args, **{'use_reentrant': False, **kwargs})
 

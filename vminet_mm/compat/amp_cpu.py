@@ -15,10 +15,10 @@ from .patching import temporarily, wrap
 
 def apply() -> None:
     """Let ``AmpOptimWrapper`` work without an accelerator."""
-    when_imported('mmengine.optim.optimizer.amp_optimizer_wrapper', _mend)
+    when_imported('mmengine.optim.optimizer.amp_optimizer_wrapper', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     from mmengine.device import get_device
 
     if get_device() != 'cpu':

@@ -71,20 +71,20 @@ def apply() -> None:
     """Let the trackers match with SciPy what they would match with a package that is missing."""
     if find_spec('motmetrics') is None:
         for name in ('sort_tracker', 'strongsort_tracker'):
-            when_imported(f'{_TRACKERS}.{name}', _mend_motmetrics)
+            when_imported(f'{_TRACKERS}.{name}', _fix_motmetrics)
     if find_spec('lap') is None:
         for name in ('byte_tracker', 'ocsort_tracker'):
-            when_imported(f'{_TRACKERS}.{name}', _mend_lap)
+            when_imported(f'{_TRACKERS}.{name}', _fix_lap)
 
 
-def _mend_motmetrics(module: ModuleType) -> None:
+def _fix_motmetrics(module: ModuleType) -> None:
     if getattr(module, 'motmetrics', None) is None:
         module.motmetrics = SimpleNamespace(lap=SimpleNamespace(linear_sum_assignment=assign))
         module.linear_sum_assignment = assign
         mark_active(__name__)
 
 
-def _mend_lap(module: ModuleType) -> None:
+def _fix_lap(module: ModuleType) -> None:
     if getattr(module, 'lap', None) is None:
         module.lap = SimpleNamespace(lapjv=lapjv)
         mark_active(__name__)

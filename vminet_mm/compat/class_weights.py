@@ -16,10 +16,10 @@ from .patching import wrap
 
 def apply() -> None:
     """Let class weights and ignored pixels go together."""
-    when_imported('mmseg.models.losses.cross_entropy_loss', _mend)
+    when_imported('mmseg.models.losses.cross_entropy_loss', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     def cross_entropy(
         original: Any,
         pred: Tensor,

@@ -13,17 +13,17 @@ from ..errors import DataError, error_text, one_line
 from .import_hook import when_imported
 from .patching import wrap
 
-REMEDY = 'mend or remove it; tools/check_data.py CONFIG finds all such'
+REMEDY = 'fix or remove it; tools/check_data.py CONFIG finds all such'
 
 
 def apply() -> None:
     """Name the image in errors of pipelines."""
-    when_imported('mmengine.dataset.base_dataset', lambda m: _mend_pipeline(m.Compose))
-    when_imported('mmengine.dataset.base_dataset', lambda m: _mend_dataset(m.BaseDataset))
-    when_imported('mmcv.transforms.loading', lambda m: _mend_loading(m.LoadImageFromFile))
+    when_imported('mmengine.dataset.base_dataset', lambda m: _fix_pipeline(m.Compose))
+    when_imported('mmengine.dataset.base_dataset', lambda m: _fix_dataset(m.BaseDataset))
+    when_imported('mmcv.transforms.loading', lambda m: _fix_loading(m.LoadImageFromFile))
 
 
-def _mend_pipeline(compose: type) -> None:
+def _fix_pipeline(compose: type) -> None:
     def call(original: Any, self: Any, data: Any) -> Any:
         try:
             return original(self, data)
@@ -39,7 +39,7 @@ def _mend_pipeline(compose: type) -> None:
     wrap(compose, '__call__', call, __name__)
 
 
-def _mend_loading(loading: type) -> None:
+def _fix_loading(loading: type) -> None:
     def transform(original: Any, self: Any, results: dict) -> Any:
         try:
             return original(self, results)
@@ -60,7 +60,7 @@ def _mend_loading(loading: type) -> None:
     wrap(loading, 'transform', transform, __name__)
 
 
-def _mend_dataset(dataset: type) -> None:
+def _fix_dataset(dataset: type) -> None:
     def serialize(original: Any, self: Any) -> Any:
         if not self.data_list:
             place = self.ann_file or self.data_root or ', '.join(self.data_prefix.values())

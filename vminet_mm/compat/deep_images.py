@@ -14,10 +14,10 @@ DEEP_MODES = ('F', 'I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 def apply() -> None:
     """Refuse what Pillow would clip."""
-    when_imported('mmcv.image.io', _mend)
+    when_imported('mmcv.image.io', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     def pillow_to_array(original: Any, image: Any, flag: str = 'color', *args: Any) -> Any:
         if flag != 'unchanged' and image.mode in DEEP_MODES:
             raise ValueError(

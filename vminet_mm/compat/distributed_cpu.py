@@ -15,8 +15,8 @@ from .patching import temporarily, wrap
 
 def apply() -> None:
     """Let distributed runs work on the CPU."""
-    when_imported('mmengine.dist.utils', _mend_init)
-    when_imported('mmengine.model.wrappers.distributed', _mend_wrapper)
+    when_imported('mmengine.dist.utils', _fix_init)
+    when_imported('mmengine.model.wrappers.distributed', _fix_wrapper)
 
 
 def _is_cpu_only() -> bool:
@@ -25,7 +25,7 @@ def _is_cpu_only() -> bool:
     return get_device() == 'cpu'
 
 
-def _mend_init(module: ModuleType) -> None:
+def _fix_init(module: ModuleType) -> None:
     if not _is_cpu_only():
         return
 
@@ -38,7 +38,7 @@ def _mend_init(module: ModuleType) -> None:
         wrap(module, f'_init_dist_{launcher}', init_dist, __name__)
 
 
-def _mend_wrapper(wrappers: ModuleType) -> None:
+def _fix_wrapper(wrappers: ModuleType) -> None:
     if not _is_cpu_only():
         return
 

@@ -26,10 +26,10 @@ def _numpy_wraps_around() -> bool:
 def apply() -> None:
     """Let ``mmcv.adjust_hue`` shift by a negative hue."""
     if not _numpy_wraps_around():
-        when_imported('mmcv.image.photometric', _mend)
+        when_imported('mmcv.image.photometric', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     def adjust_hue(original: Any, img: Any, hue_factor: Any, *args: Any, **kwargs: Any) -> Any:
         return original(img, _CyclicHue(hue_factor), *args, **kwargs)
 

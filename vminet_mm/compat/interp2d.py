@@ -33,8 +33,8 @@ def _is_removed() -> bool:
 
 def apply() -> None:
     """Let mmpretrain and mmseg resize BEiT's relative position tables."""
-    when_imported('mmpretrain.models.utils.embed', _mend_mmpretrain)
-    when_imported('mmseg.models.backbones.beit', _mend_mmseg)
+    when_imported('mmpretrain.models.utils.embed', _fix_mmpretrain)
+    when_imported('mmseg.models.backbones.beit', _fix_mmseg)
 
 
 def _with_interp2d(original: Any, *args: Any, **kwargs: Any) -> Any:
@@ -44,11 +44,11 @@ def _with_interp2d(original: Any, *args: Any, **kwargs: Any) -> Any:
         return original(*args, **kwargs)
 
 
-def _mend_mmpretrain(module: ModuleType) -> None:
+def _fix_mmpretrain(module: ModuleType) -> None:
     if _is_removed():
         wrap(module, 'resize_relative_position_bias_table', _with_interp2d, __name__)
 
 
-def _mend_mmseg(module: ModuleType) -> None:
+def _fix_mmseg(module: ModuleType) -> None:
     if _is_removed():
         wrap(module.BEiT, '_geometric_sequence_interpolation', _with_interp2d, __name__)

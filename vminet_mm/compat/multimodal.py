@@ -13,7 +13,7 @@ from .patching import mark_active
 
 def apply() -> None:
     """Switch the multi-modal models off where they cannot be imported."""
-    when_imported('mmpretrain.utils.dependency', _mend)
+    when_imported('mmpretrain.utils.dependency', _fix)
 
 
 def _transformers_fits() -> bool:
@@ -27,7 +27,7 @@ def _transformers_fits() -> bool:
     return True
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     imported = 'mmpretrain.models' in sys.modules  # then they work
     if module.WITH_MULTIMODAL and not imported and not _transformers_fits():
         module.WITH_MULTIMODAL = False

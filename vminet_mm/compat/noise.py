@@ -32,10 +32,10 @@ def apply() -> None:
     for message, category, module in _FILTERS:
         warnings.filterwarnings('ignore', message, category, module)
     mark_active(__name__)
-    when_imported('mmengine.fileio.file_client', _mend)
+    when_imported('mmengine.fileio.file_client', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     def print_log(original: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         if not str(message).startswith(_LOG_LINES):
             original(message, *args, **kwargs)

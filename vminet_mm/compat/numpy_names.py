@@ -36,10 +36,10 @@ def apply() -> None:
     for module_name, names in _MISSING.items():
         lacking = {name: value for name, value in names.items() if name not in np.__dict__}
         if lacking:
-            when_imported(module_name, partial(_mend, lacking))
+            when_imported(module_name, partial(_fix, lacking))
 
 
-def _mend(names: dict[str, Any], module: ModuleType) -> None:
+def _fix(names: dict[str, Any], module: ModuleType) -> None:
     if getattr(module, 'np', None) is np:
         module.np = _NumpyView(names)
         mark_active(__name__)

@@ -80,10 +80,10 @@ def is_onedl() -> bool:
 def apply() -> None:
     """Use importlib.metadata where ``pkg_resources`` is missing, and with OneDL's forks."""
     if importlib.util.find_spec('pkg_resources') is None or is_onedl():
-        when_imported('mmengine.utils.package_utils', _mend)
+        when_imported('mmengine.utils.package_utils', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     for function in (is_installed, get_installed_path, package2module):
         wrap(module, function.__name__, _instead(function), __name__)
 

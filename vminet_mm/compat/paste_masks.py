@@ -16,10 +16,10 @@ from .patching import wrap
 
 def apply() -> None:
     """Paste nothing where there is nothing of the image."""
-    when_imported('mmdet.models.roi_heads.mask_heads.fcn_mask_head', _mend)
+    when_imported('mmdet.models.roi_heads.mask_heads.fcn_mask_head', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     def paste(
         original: Any, masks: Tensor, boxes: Tensor, img_h: int, img_w: int, skip_empty: bool = True
     ) -> tuple:

@@ -14,15 +14,15 @@ from .patching import wrap
 
 def apply() -> None:
     """Drop ``meta['config']`` from checkpoints which a runner loads."""
-    when_imported('mmengine.runner.runner', lambda module: _mend(module.Runner))
-    when_imported('mmengine._strategy.single_device', _mend_strategy)
+    when_imported('mmengine.runner.runner', lambda module: _fix(module.Runner))
+    when_imported('mmengine._strategy.single_device', _fix_strategy)
 
 
-def _mend_strategy(module: ModuleType) -> None:
-    _mend(module.SingleDeviceStrategy)
+def _fix_strategy(module: ModuleType) -> None:
+    _fix(module.SingleDeviceStrategy)
 
 
-def _mend(loader: type) -> None:
+def _fix(loader: type) -> None:
     def load_checkpoint(original: Any, *args: Any, **kwargs: Any) -> Any:
         checkpoint = original(*args, **kwargs)
         if isinstance(checkpoint.get('meta'), dict):

@@ -117,7 +117,7 @@ def _damaged(source: str | os.PathLike, error: Exception) -> str:
 
 
 def _check_content(path: Path) -> None:
-    """Recognise what is certainly no checkpoint by its first bytes."""
+    """Recognize what is certainly no checkpoint by its first bytes."""
     with path.open('rb') as file:
         head = file.read(256)
     text = head.lstrip().lower()
@@ -193,10 +193,10 @@ def _unsafe(source: str | os.PathLike, message: str) -> UnsafeCheckpointError:
 
 def apply() -> None:
     """Make mmengine load checkpoints safely, wherever they come from."""
-    when_imported('mmengine.runner.checkpoint', _mend)
+    when_imported('mmengine.runner.checkpoint', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     def load_checkpoint(original: Any, filename: Any, *args: Any, **kwargs: Any) -> Any:
         with weights_only(), explained(filename):
             return original(filename, *args, **kwargs)

@@ -9,10 +9,10 @@ from .patching import wrap
 
 def apply() -> None:
     """Give ``SSDHead`` the attribute, empty."""
-    when_imported('mmdet.models.dense_heads.ssd_head', _mend)
+    when_imported('mmdet.models.dense_heads.ssd_head', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     def init(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         if not hasattr(self, 'loss_cls'):

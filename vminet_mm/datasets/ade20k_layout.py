@@ -22,7 +22,7 @@ class ADE20KLayoutDataset(ADE20KDataset):
     """
 
     def __init__(self, metainfo: dict | None = None, **kwargs) -> None:
-        if metainfo and 'classes' in metainfo:  # ADE20K's 150 colours do not fit them
+        if metainfo and 'classes' in metainfo:  # ADE20K's 150 colors do not fit them
             metainfo = {'palette': [], **metainfo}
         super().__init__(metainfo=metainfo, **kwargs)
 

@@ -21,7 +21,7 @@ _CROP_MAX_LEAD = 3  # images by which a class may lead the rarest one
 
 
 def encode(extension: str, image: np.ndarray) -> bytes:
-    """Compress an image, (H, W, 3) RGB or (H, W) grey, both uint8, to a file's bytes."""
+    """Compress an image, (H, W, 3) RGB or (H, W) gray, both uint8, to a file's bytes."""
     if image.ndim == 3:
         image = np.ascontiguousarray(image[..., ::-1])
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if extension == '.jpg' else []

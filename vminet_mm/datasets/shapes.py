@@ -1,8 +1,8 @@
 """Small scenes of five overlapping shapes, drawn from signed distance functions.
 
 A shape is the set of points where its signed distance is at most 0, and its mask is that set on
-the pixel centres: exact, with no polygon in between. A class is told by its outline alone: every
-class draws its colours, textures, sizes and rotations from the same distributions.
+the pixel centers: exact, with no polygon in between. A class is told by its outline alone: every
+class draws its colors, textures, sizes and rotations from the same distributions.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .textures import pick_colour, textured_fill
+from .textures import pick_color, textured_fill
 
 # In alphabetical order: a classification set takes its classes from its sorted folder names, and
 # this order makes label k the same shape in all three sets.
@@ -36,12 +36,12 @@ _RING_HOLE = 0.55
 
 
 class Shape(NamedTuple):
-    """One shape in the image plane; pixel (row, column) has its centre at (y, x) = (row, column).
+    """One shape in the image plane; pixel (row, column) has its center at (y, x) = (row, column).
 
     Attributes:
         label (int): Index into ``CLASSES``.
-        x (float): Centre's x in pixels.
-        y (float): Centre's y in pixels.
+        x (float): Center's x in pixels.
+        y (float): Center's y in pixels.
         radius (float): Radius of the circumscribed circle in pixels.
         angle (float): Rotation in radians.
     """
@@ -71,7 +71,7 @@ class Scene:
     visible: np.ndarray
 
     def segmentation(self) -> np.ndarray:
-        """Label map, (H, W) uint8: 1 is background, 2 + k is class k, 0 (unlabelled) is unused."""
+        """Label map, (H, W) uint8: 1 is background, 2 + k is class k, 0 (unlabeled) is unused."""
         label_map = np.ones(self.image.shape[:2], dtype=np.uint8)
         for mask, label in zip(self.masks, self.labels, strict=True):
             label_map[mask] = 2 + label
@@ -79,7 +79,7 @@ class Scene:
 
 
 def signed_distance(name: str, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    """Signed distance to a shape centred at the origin and not rotated, negative inside.
+    """Signed distance to a shape centerd at the origin and not rotated, negative inside.
 
     Outside a corner the value is a lower bound of the distance; its sign is exact everywhere.
 
@@ -125,8 +125,8 @@ def shape_area(name: str, radius: float) -> float:
     return float(areas[name])
 
 
-def rasterise(shape: Shape, height: int, width: int) -> np.ndarray:
-    """Signed distance of every pixel centre to a shape, (height, width) float64, in pixels."""
+def rasterize(shape: Shape, height: int, width: int) -> np.ndarray:
+    """Signed distance of every pixel center to a shape, (height, width) float64, in pixels."""
     y, x = np.mgrid[:height, :width] - np.array([shape.y, shape.x])[:, None, None]
     cos, sin = np.cos(shape.angle), np.sin(shape.angle)
     return signed_distance(CLASSES[shape.label], cos * x + sin * y, cos * y - sin * x, shape.radius)
@@ -178,7 +178,7 @@ def place_shapes(rng: np.random.Generator, height: int, width: int) -> list[Shap
         label = int(rng.integers(len(CLASSES)))
         for _ in range(_PLACE_TRIES):
             shape = _random_shape(rng, label, height, width)
-            mask = rasterise(shape, height, width) <= 0
+            mask = rasterize(shape, height, width) <= 0
             area = shape_area(CLASSES[label], shape.radius)
             if np.count_nonzero(mask & ~covered) >= max(MIN_VISIBLE * area, MIN_PIXELS):
                 shapes.append(shape)
@@ -188,7 +188,7 @@ def place_shapes(rng: np.random.Generator, height: int, width: int) -> list[Shap
 
 
 def render(rng: np.random.Generator, shapes: list[Shape], height: int, width: int) -> Scene:
-    """Draw given shapes on a random background, with random colours and textures.
+    """Draw given shapes on a random background, with random colors and textures.
 
     Args:
         rng (np.random.Generator): Source of randomness.
@@ -202,14 +202,14 @@ def render(rng: np.random.Generator, shapes: list[Shape], height: int, width: in
     ground = rng.uniform(15, 240, size=3).astype(np.float32)
     strength = rng.uniform(10, 45)
     image = textured_fill(rng, ground, height, width, strength)
-    colours = [ground]
+    colors = [ground]
     masks = np.zeros((len(shapes), height, width), dtype=bool)
     for mask, shape in zip(masks, shapes, strict=True):
-        distance = rasterise(shape, height, width)
+        distance = rasterize(shape, height, width)
         mask[:] = distance <= 0
-        colours.append(pick_colour(rng, np.stack(colours)))
-        fill = textured_fill(rng, colours[-1], height, width, rng.uniform(0, 35))
-        # A pixel in the mask gets at least half of its colour from the shape.
+        colors.append(pick_color(rng, np.stack(colors)))
+        fill = textured_fill(rng, colors[-1], height, width, rng.uniform(0, 35))
+        # A pixel in the mask gets at least half of its color from the shape.
         opacity = np.clip(0.5 - distance, 0, 1).astype(np.float32)[..., None]
         image = opacity * fill + (1 - opacity) * image
     image = image + rng.normal(0, rng.uniform(1, 6), size=image.shape)

@@ -1,6 +1,6 @@
-"""Random textures and colours of the built-in scenes: background and fills come from one source.
+"""Random textures and colors of the built-in scenes: background and fills come from one source.
 
-Shapes and background share their textures and their range of colours, so that neither tells a
+Shapes and background share their textures and their range of colors, so that neither tells a
 class apart and a model has to look at outlines.
 """
 
@@ -62,12 +62,12 @@ def random_texture(rng: np.random.Generator, height: int, width: int) -> np.ndar
     return mix + (1 - weight) * _TEXTURES[second](rng, height, width)
 
 
-def pick_colour(rng: np.random.Generator, others: np.ndarray) -> np.ndarray:
-    """Random colour which stands out from each of ``others``.
+def pick_color(rng: np.random.Generator, others: np.ndarray) -> np.ndarray:
+    """Random color which stands out from each of ``others``.
 
     Args:
         rng (np.random.Generator): Source of randomness.
-        others (np.ndarray): (K, 3) RGB colours to keep clear of, K >= 1.
+        others (np.ndarray): (K, 3) RGB colors to keep clear of, K >= 1.
 
     Returns:
         np.ndarray: (3,) float32 RGB. The first of several draws at least ``MIN_CONTRAST`` away
@@ -80,13 +80,13 @@ def pick_colour(rng: np.random.Generator, others: np.ndarray) -> np.ndarray:
 
 
 def textured_fill(
-    rng: np.random.Generator, colour: np.ndarray, height: int, width: int, strength: float
+    rng: np.random.Generator, color: np.ndarray, height: int, width: int, strength: float
 ) -> np.ndarray:
-    """Surface of a mean colour with a random texture in a random tint.
+    """Surface of a mean color with a random texture in a random tint.
 
     Args:
         rng (np.random.Generator): Source of randomness.
-        colour (np.ndarray): (3,) mean RGB colour, 0 to 255.
+        color (np.ndarray): (3,) mean RGB color, 0 to 255.
         height (int): Height in pixels.
         width (int): Width in pixels.
         strength (float): Largest departure from the mean in RGB, 0 to 255.
@@ -97,4 +97,4 @@ def textured_fill(
     tint = rng.normal(size=3).astype(np.float32)
     tint *= np.float32(strength) / np.linalg.norm(tint)
     field = random_texture(rng, height, width)
-    return colour + (2 * field[..., None] - 1) * tint
+    return color + (2 * field[..., None] - 1) * tint

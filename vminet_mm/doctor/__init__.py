@@ -1,4 +1,4 @@
-"""Whether training can run on this machine, and what mends it: ``python -m vminet_mm.doctor``.
+"""Whether training can run on this machine, and what fixes it: ``python -m vminet_mm.doctor``.
 
 It must start where torch or an mm package is missing or broken, so nothing but the standard library
 is imported before the check that needs it, and under this command ``vminet_mm`` itself imports

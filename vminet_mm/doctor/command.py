@@ -15,7 +15,7 @@ from .report import as_dict, as_text, can_train
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Say what is installed, what is wrong and what mends it.',
+        description='Say what is installed, what is wrong and what fixes it.',
         epilog='The exit code is 0 if training can run, else 1.',
     )
     parser.add_argument('--config', help='look at what this config needs, too')

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from .remedies import install, shorten
+from .fixes import install, shorten
 from .report import Section
 
 MINI = 'data/mini'
@@ -31,7 +31,7 @@ def check_roots(data_root: str | None = None) -> Section:
     """The folders that the configs read, or one folder that should have one of their layouts."""
     section = Section('data')
     if data_root is not None:
-        _recognise(section, data_root)
+        _recognize(section, data_root)
         return section
     for name, (root, parts) in LAYOUTS.items():
         missing = [part for part in parts if not (Path(root) / part).exists()]
@@ -44,7 +44,7 @@ def check_roots(data_root: str | None = None) -> Section:
     return section
 
 
-def _recognise(section: Section, data_root: str) -> None:
+def _recognize(section: Section, data_root: str) -> None:
     found = [
         name
         for name, (_, parts) in LAYOUTS.items()
@@ -122,5 +122,5 @@ def _check_files(section: Section, cfg: Any) -> None:
         if checkpoint and '://' not in checkpoint:
             section.facts['checkpoint'] = checkpoint
             if not Path(checkpoint).is_file():
-                remedy = f'python tools/train.py {cfg.filename} --pretrained WHERE_IT_IS'
-                section.problem(f'there is no checkpoint {checkpoint}', remedy)
+                fix = f'python tools/train.py {cfg.filename} --pretrained WHERE_IT_IS'
+                section.problem(f'there is no checkpoint {checkpoint}', fix)

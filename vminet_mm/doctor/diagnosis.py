@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .data import check_config, check_roots
+from .fixes import shorten
 from .machine import check_devices, check_space, check_triton
 from .packages import TASKS, check_packages
-from .remedies import shorten
 from .report import Section
 from .upstream import check_compat, check_operators
 

@@ -5,11 +5,11 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from .remedies import PIP, REINSTALL, shorten
+from .fixes import PIP, REINSTALL, shorten
 from .report import Section
 
 GIB = 1 << 30
-MIN_DISK = 2 * GIB  # six checkpoints of the XS detector with the state of its optimiser
+MIN_DISK = 2 * GIB  # six checkpoints of the XS detector with the state of its optimizer
 LEAST_DISK = GIB // 4
 # eight workers a process, two batches of 128 images of 224 x 224 each, three processes
 MIN_SHARED = 1 * GIB
@@ -41,13 +41,13 @@ def check_devices() -> Section:
 def _explain_unused_gpu(section: Section, cuda: str | None) -> None:
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')
     if cuda is None:
-        what, remedy = 'torch was built for the CPU', f'{REINSTALL} torch torchvision'
+        what, fix = 'torch was built for the CPU', f'{REINSTALL} torch torchvision'
     elif visible is not None:
-        what, remedy = f'CUDA_VISIBLE_DEVICES is {visible!r}', 'unset CUDA_VISIBLE_DEVICES'
+        what, fix = f'CUDA_VISIBLE_DEVICES is {visible!r}', 'unset CUDA_VISIBLE_DEVICES'
     else:
         what = f'the driver does not serve CUDA {cuda}; update it. It says of itself'
-        remedy = 'nvidia-smi'
-    section.problem(f'there is a GPU and torch does not use it: {what}', remedy, fatal=False)
+        fix = 'nvidia-smi'
+    section.problem(f'there is a GPU and torch does not use it: {what}', fix, fatal=False)
 
 
 def check_triton() -> Section:
@@ -103,8 +103,8 @@ def check_space(work_dir: str = 'work_dirs') -> Section:
     section.facts['free on the disk'] = f'{free / GIB:.1f} GiB, for {work_dir}'
     if free < MIN_DISK:
         what = f'only {free / GIB:.1f} GiB are free for checkpoints in {work_dir}'
-        remedy = 'python tools/train.py CONFIG --work-dir A_FOLDER_ON_A_LARGER_DISK'
-        section.problem(what, remedy, fatal=free < LEAST_DISK)
+        fix = 'python tools/train.py CONFIG --work-dir A_FOLDER_ON_A_LARGER_DISK'
+        section.problem(what, fix, fatal=free < LEAST_DISK)
     if not os.access(folder, os.W_OK):
         section.problem(f'{folder} cannot be written', f'sudo chown -R "$USER" {folder}')
     if SHARED.is_dir():

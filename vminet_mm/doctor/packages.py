@@ -6,7 +6,7 @@ from importlib import import_module, metadata
 from typing import NamedTuple
 
 from ..version import __version__
-from .remedies import DISTRIBUTIONS, PIP, distributions, explain, install, replace, requirement
+from .fixes import DISTRIBUTIONS, PIP, distributions, explain, install, replace, requirement
 from .report import Section
 
 MISSING = 'not installed'
@@ -43,7 +43,7 @@ PACKAGES = (
 
 
 def check_packages(installed: bool = True) -> tuple[Section, set[str]]:
-    """Import every package, the mm packages as ``import vminet_mm`` mends them.
+    """Import every package, the mm packages as ``import vminet_mm`` fixes them.
 
     Args:
         installed: Whether ``vminet_mm`` itself is installed.
@@ -57,7 +57,7 @@ def check_packages(installed: bool = True) -> tuple[Section, set[str]]:
     usable: set[str] = set()
     for package in PACKAGES:
         if package.name == 'mmengine':
-            _mend_upstream(section, usable)
+            _fix_upstream(section, usable)
         if _try(section, package, usable):
             usable.add(package.name)
         _report_rivals(section, package.name)
@@ -73,7 +73,7 @@ def _install_self() -> str:
     return f'{PIP} install ' + ('--no-deps -e .' if everything else "-e '.[mm]'")
 
 
-def _mend_upstream(section: Section, usable: set[str]) -> None:
+def _fix_upstream(section: Section, usable: set[str]) -> None:
     if {'numpy', 'torch'} <= usable:
         try:
             import_module('vminet_mm.compat').activate()

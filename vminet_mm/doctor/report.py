@@ -10,12 +10,12 @@ class Problem:
 
     Attributes:
         what: One line that says it.
-        remedy: The command that mends it.
+        fix: The command that fixes it.
         fatal: Whether training cannot run because of it.
     """
 
     what: str
-    remedy: str
+    fix: str
     fatal: bool = True
 
 
@@ -33,9 +33,9 @@ class Section:
     facts: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def problem(self, what: str, remedy: str, fatal: bool = True) -> None:
+    def problem(self, what: str, fix: str, fatal: bool = True) -> None:
         """Note a problem, once; its text is brought to one line."""
-        problem = Problem(' '.join(what.split()), remedy, fatal)
+        problem = Problem(' '.join(what.split()), fix, fatal)
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -53,7 +53,7 @@ def as_text(sections: Sequence[Section]) -> str:
     problems = [problem for section in sections for problem in section.problems]
     for problem in sorted(problems, key=lambda problem: not problem.fatal):
         kind = 'problem' if problem.fatal else 'warning'
-        lines += [f'{kind}: {problem.what}', f'  -> {problem.remedy}']
+        lines += [f'{kind}: {problem.what}', f'  -> {problem.fix}']
     verdict = 'Training can run.' if can_train(sections) else 'Training cannot run.'
     return '\n'.join([*lines, verdict])
 

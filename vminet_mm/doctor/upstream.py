@@ -1,8 +1,8 @@
-"""What compat mends here, and whether mmcv's operators compute what they should."""
+"""What compat fixes here, and whether mmcv's operators compute what they should."""
 
 from pathlib import Path
 
-from .remedies import explain, replace
+from .fixes import explain, replace
 from .report import Section
 
 
@@ -14,10 +14,10 @@ def check_compat(all_imported: bool) -> Section:
     """
     from ..compat import describe
 
-    section = Section('what vminet_mm mends of the packages (docs/compat.md)')
-    for name, mends, active in describe():
+    section = Section('what vminet_mm fixes of the packages (docs/compat.md)')
+    for name, fixes, active in describe():
         otherwise = 'not needed' if all_imported else 'not reached'
-        section.facts[name] = f'applied: {mends}' if active else otherwise
+        section.facts[name] = f'applied: {fixes}' if active else otherwise
     return section
 
 
@@ -59,7 +59,7 @@ def _wrong_operators(device: str) -> list[str]:
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 5, 10, 10], [20, 20, 30, 30]], device=device)
     scores = torch.tensor([0.9, 0.8, 0.7], device=device)
     kept = [nms(boxes, scores, threshold)[1].tolist() for threshold in (0.4, 0.6)]
-    # each pixel holds its column, and pixel centres lie at halves: the mean over x from 1 to 3
+    # each pixel holds its column, and pixel centers lie at halves: the mean over x from 1 to 3
     columns = torch.arange(6.0, device=device).expand(1, 1, 4, 6).contiguous()
     roi = torch.tensor([[0.0, 1, 1, 3, 3]], device=device)
     mean = roi_align(columns, roi, (1, 1), 1.0, 2, 'avg', True).item()

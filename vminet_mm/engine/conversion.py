@@ -70,8 +70,8 @@ def convert(
     """
     dst = Path(dst).expanduser()
     if dst.is_dir() or (dst.exists() and not force):
-        remedy = 'give the name of a file' if dst.is_dir() else 'overwrite it with --force'
-        raise CheckpointError(f'{dst} exists; {remedy}')
+        fix = 'give the name of a file' if dst.is_dir() else 'overwrite it with --force'
+        raise CheckpointError(f'{dst} exists; {fix}')
     try:
         checkpoint = read_checkpoint(src, ema)
         backbone, options = _build(checkpoint)

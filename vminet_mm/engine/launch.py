@@ -40,7 +40,7 @@ DRAWING = {
 TRAIN_PARTS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_PARTS = ('model', 'test_dataloader', 'test_evaluator')
 TRACEBACK = 'VMINET_TRACEBACK'  # set it to see where an error comes from
-# errors of a file system that whoever runs a tool can mend
+# errors of a file system that whoever runs a tool can fix
 REFUSED = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS)
 
 
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namespace) -> None:
-    """Run a tool; what a user can mend ends it with one line and not with a traceback.
+    """Run a tool; what a user can fix ends it with one line and not with a traceback.
 
     ``VMINET_TRACEBACK=1`` in the environment keeps the traceback. After SIGTERM or SIGINT the exit
     code of a training is 143 or 130, as a shell counts.
@@ -81,7 +81,7 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
         if is_first:
             print(stopped, file=sys.stderr)
     except Exception as error:
-        text = _what_to_mend(error)
+        text = _what_to_fix(error)
         if text is None or os.environ.get(TRACEBACK):
             raise
         is_own = isinstance(error, (DataError, OSError))  # of this process alone
@@ -96,8 +96,8 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
         raise SystemExit(exit_code)
 
 
-def _what_to_mend(error: Exception) -> str | None:
-    """What to tell of an error that a user can mend; None of any other."""
+def _what_to_fix(error: Exception) -> str | None:
+    """What to tell of an error that a user can fix; None of any other."""
     if isinstance(error, (ConfigError, CheckpointError, DataError)):
         return str(error)
     part = part_being_built(error)

@@ -34,7 +34,7 @@ def make_metadata(
         task=predictor.task,
         outputs=outputs.names,
         classes=predictor.classes,
-        palette=predictor.colours.tolist() if predictor.task == 'segmentation' else [],
+        palette=predictor.colors.tolist() if predictor.task == 'segmentation' else [],
         mean=preprocessor.get('mean') or [0.0] * 3,
         std=preprocessor.get('std') or [1.0] * 3,
         color_order='rgb' if swaps else 'bgr',  # mmcv reads BGR

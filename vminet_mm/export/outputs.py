@@ -43,7 +43,7 @@ class Outputs(nn.Module):
         self.names = tuple(names) or self.choices
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The outputs of a batch of normalised images (B, 3, H, W), in the order of the names."""
+        """The outputs of a batch of normalized images (B, 3, H, W), in the order of the names."""
         tensors = self.compute(image)
         return tuple(tensors[name] for name in self.names)
 

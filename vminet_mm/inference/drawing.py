@@ -17,7 +17,7 @@ LEAST_LENGTH = 480  # pixels; a smaller image is enlarged by a whole number, to 
 OPACITY = 0.45  # of masks and label maps
 LEAST_SHARE = 0.002  # of an image's pixels, for a class to be named in it
 
-Colour = Sequence[float]
+Color = Sequence[float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -26,7 +26,7 @@ def draw_objects(
     boxes: np.ndarray,
     masks: np.ndarray | None,
     texts: Sequence[str],
-    colours: np.ndarray,
+    colors: np.ndarray,
 ) -> np.ndarray:
     """Draw objects, the first one on top.
 
@@ -35,7 +35,7 @@ def draw_objects(
         boxes: (N, 4): left, top, right, bottom in pixels.
         masks: (N, H, W) bool, or None.
         texts: N labels.
-        colours: (N, 3) BGR from 0 to 255.
+        colors: (N, 3) BGR from 0 to 255.
 
     Returns:
         np.ndarray: The picture, BGR uint8; see :func:`enlarge` for its size.
@@ -44,17 +44,17 @@ def draw_objects(
     thickness = _line_width(canvas)
     notes = []
     for k in reversed(range(len(boxes))):
-        colour = tuple(float(value) for value in colours[k])
+        color = tuple(float(value) for value in colors[k])
         if masks is not None:
-            _fill(canvas, _scale_mask(masks[k], factor), colour, thickness)
+            _fill(canvas, _scale_mask(masks[k], factor), color, thickness)
         left, top, right, bottom = (round(float(value) * factor) for value in boxes[k])
-        cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), colour, thickness)
-        notes.append((texts[k], (left, top), colour))
+        cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), color, thickness)
+        notes.append((texts[k], (left, top), color))
     return _write_labels(canvas, notes[::-1], 'above')
 
 
 def draw_label_map(
-    image: np.ndarray, label_map: np.ndarray, names: Sequence[str], colours: np.ndarray
+    image: np.ndarray, label_map: np.ndarray, names: Sequence[str], colors: np.ndarray
 ) -> np.ndarray:
     """Paint a label map over its image, each class named once, in its largest part.
 
@@ -62,7 +62,7 @@ def draw_label_map(
         image: (H, W, 3) BGR uint8.
         label_map: (H, W) indices of classes; others are not painted.
         names: C names of classes.
-        colours: (C, 3) BGR from 0 to 255.
+        colors: (C, 3) BGR from 0 to 255.
 
     Returns:
         np.ndarray: The picture, BGR uint8; see :func:`enlarge` for its size.
@@ -72,11 +72,11 @@ def draw_label_map(
     notes = []
     for label, count in zip(present, counts, strict=True):
         mask = label_map == label
-        colour = tuple(float(value) for value in colours[label])
-        _fill(canvas, _scale_mask(mask, factor), colour)
+        color = tuple(float(value) for value in colors[label])
+        _fill(canvas, _scale_mask(mask, factor), color)
         if count >= LEAST_SHARE * label_map.size:
             x, y = _innermost(mask)
-            notes.append((names[label], ((x + 0.5) * factor, (y + 0.5) * factor), colour))
+            notes.append((names[label], ((x + 0.5) * factor, (y + 0.5) * factor), color))
     return _write_labels(canvas, notes, 'on')
 
 
@@ -128,16 +128,16 @@ def _scale_mask(mask: np.ndarray, factor: int) -> np.ndarray:
     return mask if factor == 1 else mask.repeat(factor, 0).repeat(factor, 1)
 
 
-def _fill(canvas: np.ndarray, mask: np.ndarray, colour: Colour, outline: int = 0) -> None:
-    """Blend a colour into a masked part of a picture, in place, and outline it."""
+def _fill(canvas: np.ndarray, mask: np.ndarray, color: Color, outline: int = 0) -> None:
+    """Blend a color into a masked part of a picture, in place, and outline it."""
     area = mask.view(np.uint8)
     left, top, width, height = cv2.boundingRect(area)
     part = canvas[top : top + height, left : left + width]
     inside = mask[top : top + height, left : left + width]
-    part[inside] = (1 - OPACITY) * part[inside] + OPACITY * np.asarray(colour)
+    part[inside] = (1 - OPACITY) * part[inside] + OPACITY * np.asarray(color)
     if outline:
         contours, _ = cv2.findContours(area, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, contours, -1, colour, outline)
+        cv2.drawContours(canvas, contours, -1, color, outline)
 
 
 def _innermost(mask: np.ndarray) -> tuple[int, int]:
@@ -148,19 +148,19 @@ def _innermost(mask: np.ndarray) -> tuple[int, int]:
 
 
 def _write_labels(
-    canvas: np.ndarray, notes: Iterable[tuple[str, tuple[float, float], Colour]], place: str
+    canvas: np.ndarray, notes: Iterable[tuple[str, tuple[float, float], Color]], place: str
 ) -> np.ndarray:
-    """Write labels on boxes of their colours, moved so far that they are inside the picture.
+    """Write labels on boxes of their colors, moved so far that they are inside the picture.
 
     Args:
         canvas: (H, W, 3) uint8.
-        notes: Text, point (x, y) and colour of each; the first one has the choice of place.
+        notes: Text, point (x, y) and color of each; the first one has the choice of place.
         place: ``'above'`` the point, or below it where there is no room, or ``'on'`` it.
     """
     picture = Image.fromarray(canvas)
     pen, font = ImageDraw.Draw(picture), _font(_font_size(canvas))
     taken: list[Box] = []
-    for text, (x, y), colour in notes:
+    for text, (x, y), color in notes:
         text = _shorten(text, font, picture.width - 4)
         width, height = font.getlength(text) + 4, sum(font.getmetrics()) + 1
         if place == 'on':
@@ -170,9 +170,9 @@ def _write_labels(
         x = min(max(x, 0), max(picture.width - width, 0))
         y = _free_top(x, tops, (width, height), taken, picture.height)
         taken.append((x, y, x + width, y + height))
-        fill = tuple(int(value) for value in colour)
+        fill = tuple(int(value) for value in color)
         pen.rectangle((x, y, x + width - 1, y + height - 1), fill=fill)
-        is_bright = np.dot(colour, (0.114, 0.587, 0.299)) > 128
+        is_bright = np.dot(color, (0.114, 0.587, 0.299)) > 128
         ink = (0, 0, 0) if is_bright else (255, 255, 255)
         pen.text((x + 2, y + height / 2), text, font=font, fill=ink, anchor='lm')
     return np.array(picture)

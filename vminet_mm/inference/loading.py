@@ -17,7 +17,7 @@ from ..engine.config import load_config
 from ..engine.weights import build_model, load_weights
 from ..errors import ConfigError
 from ..models import switch_to_deploy
-from ..visualization.samples import class_colours
+from ..visualization.samples import class_colors
 from .predictions import KINDS
 from .predictor import Predictor
 
@@ -60,8 +60,8 @@ def load_model(
         classes, palette = dataset_meta(cfg, scope, meta, _number_of_classes(model))
         if deploy and not switch_to_deploy(model):
             raise ConfigError(f'the model of {name} has no VMINet that could be folded')
-        colours = class_colours(len(classes), palette)
-        return Predictor(KINDS[scope], model.to(target).eval(), cfg, classes, colours)
+        colors = class_colors(len(classes), palette)
+        return Predictor(KINDS[scope], model.to(target).eval(), cfg, classes, colors)
 
 
 def choose_device(name: str) -> torch.device:

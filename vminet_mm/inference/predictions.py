@@ -25,13 +25,13 @@ class Prediction:
         frame: The image, (H, W, 3) BGR uint8, and where it comes from.
         sample: The prediction as mmdet, mmseg or mmpretrain gives it, on the CPU.
         classes: The names of the classes.
-        colours: (C, 3) RGB from 0 to 255, one for each class.
+        colors: (C, 3) RGB from 0 to 255, one for each class.
     """
 
     frame: Frame
     sample: Any
     classes: tuple[str, ...]
-    colours: np.ndarray
+    colors: np.ndarray
     task: ClassVar[str] = ''
 
     @property
@@ -80,8 +80,8 @@ class Prediction:
         return write_image(path, self.draw(score_thr))
 
     def _bgr(self, labels: np.ndarray) -> np.ndarray:
-        """The colours of classes in the order of OpenCV."""
-        return self.colours[labels][:, ::-1]
+        """The colors of classes in the order of OpenCV."""
+        return self.colors[labels][:, ::-1]
 
 
 class Detection(Prediction):
@@ -152,7 +152,7 @@ class Segmentation(Prediction):
         return self.sample.pred_sem_seg.data[0].numpy().astype(kind)
 
     def contents(self, score_thr: float) -> dict:
-        """``classes``: label, class, pixels and share of the image, the largest first."""
+        """``classes``: label, class, pixels and fraction of the image, the largest first."""
         labels, pixels = np.unique(self.label_map, return_counts=True)
         order = np.argsort(-pixels, kind='stable')
         total = int(pixels.sum())
@@ -165,8 +165,8 @@ class Segmentation(Prediction):
 
     def draw(self, score_thr: float = SCORE_THR) -> np.ndarray:
         """Paint the classes over the image, with their names."""
-        colours = self._bgr(np.arange(len(self.classes)))
-        return draw_label_map(self.image, self.label_map, self.classes, colours)
+        colors = self._bgr(np.arange(len(self.classes)))
+        return draw_label_map(self.image, self.label_map, self.classes, colors)
 
     def save_labels(self, path: str | PathLike) -> Path:
         """Write :attr:`label_map` as a PNG file of one channel.

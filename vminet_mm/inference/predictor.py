@@ -34,7 +34,7 @@ class Predictor:
         model: The model, in evaluation mode on its device.
         cfg: Its config. The default scope must be that of the config.
         classes: The names of the classes.
-        colours: (C, 3) RGB from 0 to 255.
+        colors: (C, 3) RGB from 0 to 255.
 
     Raises:
         ConfigError: If the test pipeline does not begin with ``LoadImageFromFile``.
@@ -46,10 +46,10 @@ class Predictor:
         model: nn.Module,
         cfg: Config,
         classes: tuple[str, ...],
-        colours: np.ndarray,
+        colors: np.ndarray,
     ) -> None:
         self.kind, self.model, self.cfg = kind, model, cfg
-        self.classes, self.colours = classes, colours
+        self.classes, self.colors = classes, colors
         steps = next(leaf_datasets(cfg.test_dataloader.dataset)).pipeline
         if not steps or steps[0]['type'] not in ('LoadImageFromFile', 'mmdet.LoadImageFromFile'):
             raise ConfigError('the test pipeline of the config must begin with LoadImageFromFile')
@@ -116,7 +116,7 @@ class Predictor:
                     on_bad(frame, str(error))
             samples = self._forward([data for _, data in ready], batch_size)
             for (frame, _), sample in zip(ready, samples, strict=True):
-                yield self.kind(frame, sample, self.classes, self.colours)
+                yield self.kind(frame, sample, self.classes, self.colors)
 
     def _prepare(self, frame: Frame) -> tuple[Frame, dict[str, Any]]:
         """The frame with its image, and what the pipeline makes of it."""

@@ -111,13 +111,13 @@ def read_image(
 ) -> np.ndarray:
     """Read an image file as the pipelines of OpenMMLab do, but whole or not at all.
 
-    OpenCV fills the missing part of a truncated file with grey and says so on stderr alone, so
+    OpenCV fills the missing part of a truncated file with gray and says so on stderr alone, so
     Pillow has a look at the file first. What Pillow does not know, OpenCV may.
 
     Args:
         path: The file. Of several frames the first is taken.
         color_type: See :func:`mmcv.imfrombytes`. The usual ``'color'`` makes three channels of 8
-            bits of any image: grey is repeated, transparency dropped, and of 16 bits the upper 8
+            bits of any image: gray is repeated, transparency dropped, and of 16 bits the upper 8
             are taken.
         backend: See :func:`mmcv.imfrombytes`.
 

@@ -82,7 +82,7 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
         raise ValueError(f'{name} must be a whole number from {least}, not {value!r}')
 
 
-def check_share(name: str, value: Any, below: float = math.inf) -> None:
+def check_fraction(name: str, value: Any, below: float = math.inf) -> None:
     """Raise ValueError unless a value is a number from 0 to below a limit."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < below:
         limit = f' to below {below:g}' if below < math.inf else ''

@@ -95,7 +95,7 @@ def set_image_sizes(images: Tensor, sizes: Sequence[Sequence[int]]) -> Tensor:
     return images
 
 
-def like(copy: Tensor, images: Tensor) -> Tensor:
+def copy_image_sizes(copy: Tensor, images: Tensor) -> Tensor:
     """Hand the sizes of images, where they carry any, on to a copy of them."""
     sizes = getattr(images, _ATTRIBUTE, None)
     return copy if sizes is None else set_image_sizes(copy, sizes)

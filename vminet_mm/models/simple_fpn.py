@@ -37,7 +37,7 @@ class SimpleFeaturePyramid(BaseModule):
         scale_factors: Resolution of each branch relative to the map, powers of two.
         in_index: Which of the input maps is used.
         num_outs: Number of levels, at least one a branch.
-        norm_cfg: Config of the norms; ``dict(type='LN')`` normalises over the channels.
+        norm_cfg: Config of the norms; ``dict(type='LN')`` normalizes over the channels.
 
     Raises:
         ValueError: If an option is out of range or a map has too few channels to be halved.

@@ -59,7 +59,7 @@ class VMISABlock(BaseModule):
         attention: ``'vmi_sa'``, or ``'none'`` for the ablation of Fig. 4, in which the block is
             ``X + W3(ReLU6(W1(BN(DWConv7x7(X)))))``.
         mask: The context mask, see :func:`vminet_mm.ops.make_mask`.
-        band_halfwidth: Half the width of the ``'band'`` mask as a share of min(L, D).
+        band_halfwidth: Half the width of the ``'band'`` mask as a fraction of min(L, D).
         context_resize: ``'pool'`` or ``'interpolate'``, see :func:`vminet_mm.ops.context`. The
             recurrent form has no use for it.
         form: ``'matrix'`` (eq. 10) or ``'recurrent'`` (eq. 9), in which a token sees those before

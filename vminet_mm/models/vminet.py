@@ -15,9 +15,9 @@ from ..ops import stage_masks
 from .options import (
     check_choice,
     check_count,
+    check_fraction,
     check_init_cfg,
     check_norm,
-    check_share,
     parse_arch,
     parse_out_indices,
     parse_size,
@@ -42,7 +42,7 @@ class VMINet(BaseModule):
         out_indices: Stages whose outputs are returned, from 0; negative ones count from the end.
         attention: ``'vmi_sa'``, or ``'none'`` for the ablation of Fig. 4.
         mask: ``'tril'``, ``'band'``, ``'block'``, ``'none'`` or ``'hybrid'`` (Table 4).
-        band_halfwidth: Half the width of the ``'band'`` mask as a share of min(L, D).
+        band_halfwidth: Half the width of the ``'band'`` mask as a fraction of min(L, D).
         context_resize: ``'pool'`` or ``'interpolate'``: what happens at other sizes than
             ``img_size``, see :func:`vminet_mm.ops.context`.
         form: ``'matrix'`` (eq. 10), or ``'recurrent'`` (eq. 9; VMINet-XS-R of Table 3).
@@ -113,8 +113,8 @@ class VMINet(BaseModule):
         check_choice('channels_last', channels_last, (True, False, 'auto'))
         check_choice('mask_padding', mask_padding, (True, False))
         check_count('in_channels', in_channels)
-        check_share('drop_path_rate', drop_path_rate, below=1)
-        check_share('band_halfwidth', band_halfwidth)
+        check_fraction('drop_path_rate', drop_path_rate, below=1)
+        check_fraction('band_halfwidth', band_halfwidth)
         check_norm(norm_cfg)
         self.channels_last = channels_last
         self.mask_padding = mask_padding
@@ -176,10 +176,10 @@ class VMINet(BaseModule):
                 norms take statistics.
         """
         is_last = x.is_contiguous(memory_format=torch.channels_last)
-        hands_back = self.channels_last == 'auto' and not is_last
+        restore_format = self.channels_last == 'auto' and not is_last
         sizes = image_sizes(x) if self.mask_padding else ()
         outputs = self._without_padding(x, sizes) if sizes else self._maps(x)
-        return tuple(y.contiguous() if hands_back else y for y in outputs)
+        return tuple(y.contiguous() if restore_format else y for y in outputs)
 
     def _maps(self, x: Tensor, with_norms: bool = True) -> list[Tensor]:
         """The outputs, or what their norms are given."""
@@ -213,7 +213,7 @@ class VMINet(BaseModule):
         ]
 
     def init_weights(self) -> None:
-        """Initialise; a ``Pretrained`` checkpoint is loaded strictly, last, and once."""
+        """Initialize; a ``Pretrained`` checkpoint is loaded strictly, last, and once."""
         pretrained, others = self._init_cfgs()
         if not pretrained:
             super().init_weights()

@@ -23,7 +23,7 @@ def make_mask(name: str, num_tokens: int, num_channels: int, band_halfwidth: flo
             - ``'none'``: everywhere.
         num_tokens: L, the number of tokens of the block's native grid.
         num_channels: D, the number of hidden channels.
-        band_halfwidth: Half the width of the band as a share of B.
+        band_halfwidth: Half the width of the band as a fraction of B.
 
     Returns:
         Tensor: (L, D), bool.

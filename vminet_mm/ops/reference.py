@@ -92,5 +92,5 @@ def resize_field(
     height, width = field.shape[-2:]
     planes = field.reshape(1, -1, height, width)
     planes = F.interpolate(planes, size=tuple(size), mode=mode, align_corners=False)
-    share = (height * width) / (size[0] * size[1]) if keep_sum else 1
-    return planes.reshape(*field.shape[:-2], *size) * share
+    fraction = (height * width) / (size[0] * size[1]) if keep_sum else 1
+    return planes.reshape(*field.shape[:-2], *size) * fraction

@@ -102,6 +102,6 @@ def _draw_growth(axes: Axes, report: Report, mode: str, quantity: str) -> None:
 
 
 def _look(report: Report, model: str) -> dict[str, str]:
-    """Colour and marker of a model: ten colours, then another marker."""
+    """Color and marker of a model: ten colors, then another marker."""
     k = list(dict.fromkeys(row.model for row in report.rows)).index(model)
     return dict(color=f'C{k % 10}', marker=MARKERS[k // 10 % len(MARKERS)])

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ..models import VMINet
-from ..models.padding import like
+from ..models.padding import copy_image_sizes
 from .cam_scores import SCORES, Settings, find_class
 from .loading import LoadedModel, Sample, typical_aspect
 
@@ -70,7 +70,7 @@ class Explanation:
     Attributes:
         category: The name of the class, or its number where names are not known.
         evidence: How much the model sees of the class: of a classifier its probability, of a
-            segmentor the share of pixels (with all places: its mean probability), of a detector
+            segmentor the fraction of pixels (with all places: its mean probability), of a detector
             the highest score; from 0 to 1.
         maps: One for each layer, (H, W) as the sample's picture, from 0 to 1. Zeros where the
             method needs a score of the class and the model sees nothing of it.
@@ -156,7 +156,7 @@ def explain(
                 maps[name] = np.zeros((height, width), dtype=np.float32)
                 continue
             # frozen layers give gradients, too, where the image asks for one
-            inputs = like(sample.inputs.clone().requires_grad_(), sample.inputs)
+            inputs = copy_image_sizes(sample.inputs.clone().requires_grad_(), sample.inputs)
             maps[name] = cam(inputs, [lambda scores: scores[number]])[0][:height, :width]
         finally:
             cam.activations_and_grads.release()
@@ -239,11 +239,11 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
         for column in columns:
             found = column.explanations[row]
             picture = column.samples[row].picture
-            grey = picture.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
+            gray = picture.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
             for layer, heat in found.maps.items():
                 head = f'{column.name}\n{layer}\n' if row == 0 else ''
                 axes = next(cells)
-                _show(axes, grey, head + found.describe(layer))
+                _show(axes, gray, head + found.describe(layer))
                 axes.imshow(heat, cmap='turbo', vmin=0, vmax=1, alpha=OPACITY)
     figure.savefig(path, format='png')
     return path

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models import VMINet, VMISABlock
-from ..models.padding import like
+from ..models.padding import copy_image_sizes
 from ..ops import context
 from ..ops.recurrent_reference import fit_fields
 
@@ -31,16 +31,16 @@ class Magnitudes:
 
     @property
     def maps(self) -> Tensor:
-        """The share of the context at each token, (B, H, W), from 0 to 1."""
-        return _share(self.context, self.token)
+        """The fraction of the context at each token, (B, H, W), from 0 to 1."""
+        return _fraction(self.context, self.token)
 
     @property
-    def shares(self) -> Tensor:
-        """The share of the context in each image, (B): of the means over channels and tokens."""
-        return _share(self.context.mean((1, 2)), self.token.mean((1, 2)))
+    def fractions(self) -> Tensor:
+        """The fraction of the context in each image, (B): of the means over channels and tokens."""
+        return _fraction(self.context.mean((1, 2)), self.token.mean((1, 2)))
 
 
-def _share(context: Tensor, token: Tensor) -> Tensor:
+def _fraction(context: Tensor, token: Tensor) -> Tensor:
     # of means and not the mean of shares: ReLU6 makes half of E zero, where the share is 1, or
     # 0 / 0 in a channel without context
     total = context + token
@@ -123,7 +123,7 @@ def measure_context(backbone: VMINet, images: Tensor) -> dict[str, Magnitudes]:
 
     Args:
         backbone: The backbone, in evaluation mode.
-        images: (B, 3, H, W), normalised.
+        images: (B, 3, H, W), normalized.
     """
     found: dict[str, Magnitudes] = {}
 
@@ -174,28 +174,28 @@ def _magnitudes(block: VMISABlock, query: Tensor, key: Tensor) -> Magnitudes:
 
 
 def receptive_field(backbone: nn.Module, images: Sequence[Tensor]) -> Tensor:
-    """The effective receptive field of the centre of the last map (Luo et al., 2016).
+    """The effective receptive field of the center of the last map (Luo et al., 2016).
 
     Args:
         backbone: From images to a sequence of maps, in evaluation mode.
-        images: (1, 3, H, W) each, normalised, all of one size.
+        images: (1, 3, H, W) each, normalized, all of one size.
 
     Returns:
         Tensor: (H, W), the absolute gradient of the sum of all channels of that token with respect
-        to a pixel, summed over its colours, mean over the images.
+        to a pixel, summed over its colors, mean over the images.
     """
     total = torch.zeros_like(images[0][0, 0])
     for image in images:
-        image = like(image.detach().clone().requires_grad_(), image)
+        image = copy_image_sizes(image.detach().clone().requires_grad_(), image)
         last = backbone(image)[-1]
-        centre = last[0, :, last.shape[2] // 2, last.shape[3] // 2]
-        (gradient,) = torch.autograd.grad(centre.sum(), image)
+        center = last[0, :, last.shape[2] // 2, last.shape[3] // 2]
+        (gradient,) = torch.autograd.grad(center.sum(), image)
         total += gradient[0].abs().sum(0)
     return total / len(images)
 
 
-def area_of(field: Tensor, share: float) -> float:
-    """The smallest share of an image's pixels that together hold a share of a field (H, W)."""
+def area_of(field: Tensor, fraction: float) -> float:
+    """Smallest fraction of the pixels that together hold a fraction of a field (H, W)."""
     largest = field.flatten().double().sort(descending=True).values.cumsum(0)
-    needed = int((largest < share * largest[-1]).sum()) + 1
+    needed = int((largest < fraction * largest[-1]).sum()) + 1
     return needed / field.numel()

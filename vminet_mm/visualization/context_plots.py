@@ -15,8 +15,8 @@ from .loading import Sample, typical_aspect
 DPI = 150
 CELL_INCHES = 1.5
 MAX_COLUMNS = 8
-DECADES = 4  # of a logarithmic colour scale
-AREAS = (0.5, 0.99)  # shares of a receptive field whose size is told
+DECADES = 4  # of a logarithmic color scale
+AREAS = (0.5, 0.99)  # fractions of a receptive field whose size is told
 
 
 def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) -> Path:
@@ -43,45 +43,45 @@ def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) ->
     return _save(figure, path)
 
 
-def save_shares(path: str | Path, measured: Sequence[Mapping[str, Magnitudes]]) -> Path:
-    """Draw the context share over the blocks into a PNG file.
+def save_fractions(path: str | Path, measured: Sequence[Mapping[str, Magnitudes]]) -> Path:
+    """Draw the context fraction over the blocks into a PNG file.
 
     Args:
         path: The file; its folder is made.
         measured: For each image, or batch of them, the magnitudes of every block.
     """
     names = list(measured[0])
-    shares = torch.cat(
-        [torch.stack([found[name].shares for name in names], 1) for found in measured]
+    fractions = torch.cat(
+        [torch.stack([found[name].fractions for name in names], 1) for found in measured]
     )
     figure = _figure(max(5.0, 0.35 * len(names) + 1.5), 3.2)
     axes = figure.subplots()
     places = np.arange(len(names))
-    for image in shares.cpu().numpy():
+    for image in fractions.cpu().numpy():
         axes.plot(places, image, color='C0', linewidth=0.6, alpha=0.35)
-    label = f'mean of {len(shares)} images' if len(shares) > 1 else 'one image'
+    label = f'mean of {len(fractions)} images' if len(fractions) > 1 else 'one image'
     axes.plot(
-        places, shares.mean(0).cpu().numpy(), color='C0', marker='o', markersize=4, label=label
+        places, fractions.mean(0).cpu().numpy(), color='C0', marker='o', markersize=4, label=label
     )
     for k in range(1, len(names)):
         if names[k].split('.')[0] != names[k - 1].split('.')[0]:
-            axes.axvline(k - 0.5, color='grey', linewidth=0.8, linestyle=':')
+            axes.axvline(k - 0.5, color='gray', linewidth=0.8, linestyle=':')
     axes.set_xticks(places, names, rotation=90, fontsize=7)
     axes.set_xlabel('block (stage.block)')
-    axes.set_ylabel('share of the context')
+    axes.set_ylabel('fraction of the context')
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3, axis='y')
     axes.legend(fontsize=7)
     return _save(figure, path)
 
 
-def save_share_maps(
+def save_fraction_maps(
     path: str | Path,
     samples: Sequence[Sample],
     measured: Sequence[Mapping[str, Magnitudes]],
     blocks: Sequence[str],
 ) -> Path:
-    """Draw the context share at every token into a PNG file: images as rows, blocks as columns.
+    """Draw the context fraction at every token into a PNG file: images as rows, blocks as columns.
 
     Args:
         path: The file; its folder is made.
@@ -95,11 +95,11 @@ def save_share_maps(
     for cells, sample, found in zip(grid, samples, measured, strict=True):
         _show(cells[0], sample.picture, sample.name)
         for axes, name in zip(cells[1:], blocks, strict=True):
-            title = f'{name}: {float(found[name].shares[0]):.2f}'
+            title = f'{name}: {float(found[name].fractions[0]):.2f}'
             image = _show(
                 axes, found[name].maps[0].cpu().numpy(), title, cmap='viridis', vmin=0, vmax=1
             )
-    figure.colorbar(image, ax=grid, label='share of the context', pad=0.01)
+    figure.colorbar(image, ax=grid, label='fraction of the context', pad=0.01)
     return _save(figure, path)
 
 
@@ -118,7 +118,7 @@ def save_receptive_field(path: str | Path, field: Tensor, title: str = '') -> Pa
     axes = figure.subplots()
     decades = torch.log10(values / values.max()).clamp(min=-DECADES)
     image = axes.imshow(decades.numpy(), cmap='inferno', vmin=-DECADES, vmax=0)
-    areas = [f'{share:.0%} of it in {area_of(values, share):.1%}' for share in AREAS]
+    areas = [f'{fraction:.0%} of it in {area_of(values, fraction):.1%}' for fraction in AREAS]
     axes.set_xlabel(f'{", ".join(areas)} of the pixels', fontsize=8)
     figure.colorbar(image, ax=axes, label='log10 of the gradient, 0 at its largest')
     return _save(figure, path)

@@ -138,7 +138,7 @@ def choose_keys(runs: Sequence[RunCurves], patterns: Sequence[str] | None = None
 def save_curves(
     path: str | Path, runs: Sequence[RunCurves], keys: Sequence[str], log_y: bool = False
 ) -> Path:
-    """Draw curves into a PNG file: a panel for each key, a colour for each run.
+    """Draw curves into a PNG file: a panel for each key, a color for each run.
 
     Args:
         path: The file; its folder is made.
@@ -158,7 +158,7 @@ def save_curves(
         axes.set_axis_off()
     for axes, key in zip(grid, keys, strict=False):
         _draw(axes, key, runs, log_y)
-    handles = [Line2D([], [], color=_colour(k), label=run.name) for k, run in enumerate(runs)]
+    handles = [Line2D([], [], color=_color(k), label=run.name) for k, run in enumerate(runs)]
     figure.legend(handles=handles, loc='outside lower center', fontsize=7, frameon=False)
     figure.savefig(path, format='png')
     return path
@@ -172,7 +172,7 @@ def _draw(axes: Axes, key: str, runs: Sequence[RunCurves], log_y: bool) -> None:
         if curve is None:
             continue
         look = dict(linewidth=0.9) if curve.is_training else dict(marker='o', markersize=3)
-        axes.plot(curve.steps, np.array(curve.values, dtype=float), color=_colour(k), **look)
+        axes.plot(curve.steps, np.array(curve.values, dtype=float), color=_color(k), **look)
         units.append(curve.unit)
         if curve.is_training and log_y:
             axes.set_yscale('log')
@@ -183,6 +183,6 @@ def _draw(axes: Axes, key: str, runs: Sequence[RunCurves], log_y: bool) -> None:
     axes.grid(alpha=0.3, which='both')
 
 
-def _colour(number: int) -> str:
-    """The colour of a run; there are ten."""
+def _color(number: int) -> str:
+    """The color of a run; there are ten."""
     return f'C{number % 10}'

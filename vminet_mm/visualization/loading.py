@@ -29,7 +29,7 @@ class Sample:
     Attributes:
         name: The name of the file.
         picture: What the pipeline makes of it, (H, W, 3) RGB uint8.
-        inputs: The same, normalised and perhaps padded at the right and the bottom, (1, 3, H', W').
+        inputs: The same, normalized and perhaps padded at the right and the bottom, (1, 3, H', W').
         data_sample: What the pipeline says of it, of the type of the task.
     """
 

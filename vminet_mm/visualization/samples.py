@@ -33,7 +33,7 @@ def save_page(
             (boxes and masks), mmseg (a label map) or mmpretrain (a class), and ``label_size``, the
             height and width of the image that boxes count in.
         classes: The names of the classes.
-        palette: Their colours, RGB from 0 to 255; by default, and where it has another length,
+        palette: Their colors, RGB from 0 to 255; by default, and where it has another length,
             evenly spread hues.
         title: A line above all.
 
@@ -44,7 +44,7 @@ def save_page(
         raise ValueError('there is no sample to draw')
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    colours = class_colours(len(classes), palette)
+    colors = class_colors(len(classes), palette)
     columns = int(np.ceil(np.sqrt(len(samples))))
     rows = int(np.ceil(len(samples) / columns))
     aspect = np.median([sample.image.shape[0] / sample.image.shape[1] for sample in samples])
@@ -58,19 +58,19 @@ def save_page(
     for axes, sample in zip(figure.axes, samples, strict=False):
         data_sample = sample.data_sample
         if 'gt_instances' in data_sample:
-            _draw_objects(axes, sample, classes, colours)
+            _draw_objects(axes, sample, classes, colors)
         elif 'gt_sem_seg' in data_sample:
-            pixels += _draw_label_map(axes, sample, colours)
+            pixels += _draw_label_map(axes, sample, colors)
         else:
             _draw_class(axes, sample, classes)
     if pixels.any():
-        _draw_legend(figure, pixels, classes, colours)
+        _draw_legend(figure, pixels, classes, colors)
     figure.savefig(path, format='png')
     return path
 
 
-def class_colours(number: int, palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
-    """(number, 3) RGB from 0 to 255: the palette's, or hues which are far apart for neighbours."""
+def class_colors(number: int, palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
+    """(number, 3) RGB from 0 to 255: the palette's, or hues which are far apart for neighbors."""
     if palette is not None and len(palette) == number:
         return np.array(palette, dtype=np.float32).reshape(number, 3)
     golden = 0.618034
@@ -101,7 +101,7 @@ def _show(axes: Axes, image: np.ndarray, title: str) -> None:
     axes.set_title(title, fontsize=7, pad=2)
 
 
-def _draw_objects(axes: Axes, sample: Any, classes: Sequence[str], colours: np.ndarray) -> None:
+def _draw_objects(axes: Axes, sample: Any, classes: Sequence[str], colors: np.ndarray) -> None:
     """Boxes with class names, and masks; what is ignored (crowds) in dashed white."""
     image = _shrink(sample.image)
     height, width = sample.label_size
@@ -118,31 +118,31 @@ def _draw_objects(axes: Axes, sample: Any, classes: Sequence[str], colours: np.n
         if 'masks' in instances and not is_ignored:
             for mask, label in zip(instances.masks.to_ndarray(), labels, strict=True):
                 inside = _resize_labels(mask.astype(np.uint8), image) > 0
-                canvas[inside] += OPACITY * (colours[label] - canvas[inside])
+                canvas[inside] += OPACITY * (colors[label] - canvas[inside])
         for (left, top, right, bottom), label in zip(boxes, labels, strict=True):
-            colour = 'white' if is_ignored else tuple(colours[label] / 255)
-            frame = Rectangle((left, top), right - left, bottom - top, fill=False, color=colour)
+            color = 'white' if is_ignored else tuple(colors[label] / 255)
+            frame = Rectangle((left, top), right - left, bottom - top, fill=False, color=color)
             frame.set(linewidth=0.9, linestyle='--' if is_ignored else '-')
             axes.add_patch(frame)
             text = f'{classes[label]} (ignored)' if is_ignored else classes[label]
             # above the box where there is room, inside of it where there is none
             place = 'bottom' if top > 0.04 * image.shape[0] else 'top'
             axes.text(
-                left, top, text, fontsize=5, color=_readable_on(colour), va=place, clip_on=True,
-                bbox=dict(facecolor=colour, edgecolor='none', pad=0.6, alpha=0.85),
+                left, top, text, fontsize=5, color=_readable_on(color), va=place, clip_on=True,
+                bbox=dict(facecolor=color, edgecolor='none', pad=0.6, alpha=0.85),
             )  # fmt: skip
     _show(axes, canvas, sample.name)
 
 
-def _readable_on(colour: str | tuple) -> str:
-    """Black or white, whichever stands out from a background colour."""
-    if colour == 'white':
+def _readable_on(color: str | tuple) -> str:
+    """Black or white, whichever stands out from a background color."""
+    if color == 'white':
         return 'black'
-    brightness = np.dot(colour, (0.299, 0.587, 0.114))
+    brightness = np.dot(color, (0.299, 0.587, 0.114))
     return 'black' if brightness > 0.5 else 'white'
 
 
-def _draw_label_map(axes: Axes, sample: Any, colours: np.ndarray) -> np.ndarray:
+def _draw_label_map(axes: Axes, sample: Any, colors: np.ndarray) -> np.ndarray:
     """Paint a label map over its image; returns the pixels of each class."""
     image = _shrink(sample.image)
     labels = sample.data_sample.gt_sem_seg.data.squeeze(0).numpy()
@@ -151,22 +151,22 @@ def _draw_label_map(axes: Axes, sample: Any, colours: np.ndarray) -> np.ndarray:
         labels = _resize_labels(labels.astype(np.uint8), sample.image)
     small = _resize_labels(labels.astype(np.uint8), image)
     canvas = image.astype(np.float32)
-    known = small < len(colours)
-    canvas[known] += OPACITY * (colours[small[known]] - canvas[known])
+    known = small < len(colors)
+    canvas[known] += OPACITY * (colors[small[known]] - canvas[known])
     _show(axes, canvas, sample.name)
-    return np.bincount(labels[labels < len(colours)].ravel(), minlength=len(colours))
+    return np.bincount(labels[labels < len(colors)].ravel(), minlength=len(colors))
 
 
 def _draw_legend(
-    figure: Figure, pixels: np.ndarray, classes: Sequence[str], colours: np.ndarray
+    figure: Figure, pixels: np.ndarray, classes: Sequence[str], colors: np.ndarray
 ) -> None:
-    """The colours of the classes on the page, those with the most pixels first."""
+    """The colors of the classes on the page, those with the most pixels first."""
     present = [k for k in np.argsort(-pixels, kind='stable') if pixels[k]]
     handles = [
-        Patch(facecolor=tuple(colours[k] / 255), edgecolor='grey', label=str(classes[k]))
+        Patch(facecolor=tuple(colors[k] / 255), edgecolor='gray', label=str(classes[k]))
         for k in present[:MAX_LEGEND]
     ]
-    handles.append(Patch(facecolor='none', edgecolor='grey', label='not painted: ignored'))
+    handles.append(Patch(facecolor='none', edgecolor='gray', label='not painted: ignored'))
     figure.legend(handles=handles, loc='outside lower center', ncols=6, fontsize=7, frameon=False)
 
 

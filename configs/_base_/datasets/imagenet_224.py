@@ -1,4 +1,4 @@
-# RandAugment m1 std 0.5 increasing, no colour jitter; bicubic 256 then centre crop 224 at test.
+# RandAugment m1 std 0.5 increasing, no color jitter; bicubic 256 then center crop 224 at test.
 _base_ = ['mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py']
 train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -8,10 +8,10 @@ def zero_padded(plane, y, x):
     total = plane.new_zeros(len(plane))
     top, left = (int(torch.as_tensor(value).detach().floor()) for value in (y, x))
     # Not 1 - |y - row|: on a pixel, the derivative is the one towards the next pixel.
-    for row, share_y in ((top, top + 1 - y), (top + 1, y - top)):
-        for col, share_x in ((left, left + 1 - x), (left + 1, x - left)):
+    for row, fraction_y in ((top, top + 1 - y), (top + 1, y - top)):
+        for col, fraction_x in ((left, left + 1 - x), (left + 1, x - left)):
             if 0 <= row < plane.shape[1] and 0 <= col < plane.shape[2]:
-                total = total + plane[:, row, col] * share_y * share_x
+                total = total + plane[:, row, col] * fraction_y * fraction_x
     return total
 
 

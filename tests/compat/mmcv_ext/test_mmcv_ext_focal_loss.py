@@ -15,10 +15,10 @@ def slow_sigmoid(logits, target, gamma, alpha, weight=None):
     rows = []
     for row, label in zip(logits, target.tolist(), strict=True):
         one_hot = torch.tensor([float(c == label) for c in range(len(row))])
-        p = torch.where(one_hot > 0, row, -row).sigmoid()  # of the truth
-        share = torch.where(one_hot > 0, alpha, 1 - alpha)
+        p = torch.where(one_hot > 0, row, -row).sigmoid()  # of the ground truth
+        fraction = torch.where(one_hot > 0, alpha, 1 - alpha)
         factor = weight[label] if weight is not None and 0 <= label < len(row) else 1
-        rows.append(-factor * share * (1 - p) ** gamma * p.log())
+        rows.append(-factor * fraction * (1 - p) ** gamma * p.log())
     return torch.stack(rows)
 
 

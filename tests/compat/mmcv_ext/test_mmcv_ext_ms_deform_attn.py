@@ -60,7 +60,7 @@ def test_attention_equals_mmcvs_python(device):
 
 
 def test_attention_by_hand(device):
-    # One level of 2x2, one query: the centre of pixel (y=0, x=1), and the middle of all four.
+    # One level of 2x2, one query: the center of pixel (y=0, x=1), and the middle of all four.
     value = torch.tensor([1.0, 2, 3, 6], device=device).view(1, 4, 1, 1)
     location = torch.tensor([[0.75, 0.25], [0.5, 0.5]], device=device).view(1, 1, 1, 1, 2, 2)
     weight = torch.tensor([1.0, 10], device=device).view(1, 1, 1, 1, 2)

@@ -1,4 +1,4 @@
-"""Each defect that data may have, made on purpose: it is named with its remedy."""
+"""Each defect that data may have, made on purpose: it is named with its fix."""
 
 import runpy
 import shutil
@@ -238,7 +238,7 @@ def test_tool_draws_pages_and_tells_by_its_exit_code(
     code, text = run_tool(*common, '--page', str(page), '--split', 'train')
     assert code == 1
     assert 'problem: train: 1 of 16 listed images are missing' in text
-    assert '1 problem; mend before training' in text
+    assert '1 problem; fix before training' in text
 
 
 def test_tool_puts_pages_into_the_work_dir(

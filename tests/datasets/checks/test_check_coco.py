@@ -1,4 +1,4 @@
-"""Defects of a detection set, made on purpose: each is named with its remedy."""
+"""Defects of a detection set, made on purpose: each is named with its fix."""
 
 import shutil
 from collections.abc import Callable

@@ -147,7 +147,7 @@ def test_area_of_a_fixed_mask_is_computed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('metric', ['bbox', 'segm'])
-def test_ground_truth_against_itself(metric: str, coco: Path) -> None:
+def test_ground_ground_truth_against_itself(metric: str, coco: Path) -> None:
     content = json.loads((coco / 'annotations/instances_val2017.json').read_text())
     assert self_evaluate(content, metric) == pytest.approx(1, abs=1e-6)
     content['annotations'] = content['annotations'][:1]

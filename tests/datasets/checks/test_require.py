@@ -63,7 +63,7 @@ def test_panoptic_annotations_are_not_read_as_boxes(tmp_path: Path) -> None:
     ('split', 'options', 'accepted'),
     [
         ('test', dict(test_mode=True), True),
-        ('train', dict(filter_cfg=EMPTY_KEPT), True),  # the unlabelled part of mmdet's SoftTeacher
+        ('train', dict(filter_cfg=EMPTY_KEPT), True),  # the unlabeled part of mmdet's SoftTeacher
         ('train', {}, False),
         ('train', dict(filter_cfg=dict(filter_empty_gt=True)), False),
         ('val', dict(test_mode=True), False),

@@ -233,7 +233,7 @@ def test_hint_for_half_precision(tmp_path: Path) -> None:
         runner(tmp_path, Half(), At(1, overflow), optim_wrapper=wrapper).train()
 
 
-def test_several_optimisers(tmp_path: Path) -> None:
+def test_several_optimizers(tmp_path: Path) -> None:
     class Pair(Model):
         def train_step(self, data: dict, optim_wrapper: dict) -> dict:
             for name in ('one', 'two'):

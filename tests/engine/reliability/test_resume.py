@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from vminet_mm.engine.reliability.resume import _AfterFreeBatches, resume_from
+from vminet_mm.engine.reliability.resume import _SkippedBatches, resume_from
 from vminet_mm.errors import CheckpointError, ConfigError
 
 
@@ -54,7 +54,7 @@ def test_one_before_a_damaged_one(tmp_path: Path, damage: str) -> None:
     save(tmp_path / 'epoch_1.pth', 1, age=20)
     before = save(tmp_path / 'epoch_2.pth', 2, age=10)
     damaged = save(tmp_path / 'epoch_3.pth', 3)
-    save(tmp_path / 'best_top1_epoch_3.pth', 3)  # has no state of the optimiser
+    save(tmp_path / 'best_top1_epoch_3.pth', 3)  # has no state of the optimizer
     latest(tmp_path, damaged)
     if damage == 'truncated':
         truncate(damaged)
@@ -131,7 +131,7 @@ def test_numbers_that_are_none(tmp_path: Path, meta: dict) -> None:
 
 def test_the_batches_before_are_skipped_at_no_cost() -> None:
     """MMEngine's loop draws them one by one; OneDL's asks for them at once."""
-    one_by_one, at_once = (_AfterFreeBatches(3, iter('ab')) for _ in range(2))
+    one_by_one, at_once = (_SkippedBatches(3, iter('ab')) for _ in range(2))
     assert [next(one_by_one) for _ in range(3)] == [None] * 3
     at_once.skip_iter(3)
     assert list(one_by_one) == list(at_once) == ['a', 'b']

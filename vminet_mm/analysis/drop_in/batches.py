@@ -70,7 +70,7 @@ def video_batch(size: Size, videos: int, num_frames: int, with_reference: bool =
 
 
 def semi_supervised_batch(sizes: tuple[Size, ...], num_classes: int) -> dict:
-    """A labelled batch, and one without labels that teacher and student see."""
+    """A labeled batch, and one without labels that teacher and student see."""
     branches = {}
     for branch in ('sup', 'unsup_teacher', 'unsup_student'):
         branches[branch] = detection_batch(sizes, num_classes)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from .trial import FAILS, NOT_APPLICABLE, WORKS, Outcome
 
-BAR = 0.95  # share of the applicable folders of a library that must work
+BAR = 0.95  # fraction of the applicable folders of a library that must work
 
 
 def count(outcomes: Iterable[Outcome]) -> dict[str, Counter]:
@@ -45,17 +45,17 @@ def to_markdown(outcomes: list[Outcome]) -> str:
         config = outcome.config.removesuffix('.py')
         cells = (f'{outcome.library}/{outcome.folder}', config, result.replace('|', '\\|'))
         rows.append(f'| {" | ".join(cells)} |'.replace('|  |', '| |'))
-    return '\n'.join([*rows, '', *summarise(outcomes)])
+    return '\n'.join([*rows, '', *summarize(outcomes)])
 
 
-def summarise(outcomes: Iterable[Outcome]) -> list[str]:
+def summarize(outcomes: Iterable[Outcome]) -> list[str]:
     """One line a library: how many of the applicable folders work."""
     lines = []
     for library, counts in sorted(count(outcomes).items()):
         applicable = counts[WORKS] + counts[FAILS]
-        share = f' ({counts[WORKS] / applicable:.1%})' if applicable else ''
+        fraction = f' ({counts[WORKS] / applicable:.1%})' if applicable else ''
         lines.append(
-            f'{library}: {counts[WORKS]} of {applicable} applicable folders work{share}; '
+            f'{library}: {counts[WORKS]} of {applicable} applicable folders work{fraction}; '
             f'{counts[NOT_APPLICABLE]} are not applicable'
         )
     return lines

@@ -48,7 +48,7 @@ class CompiledLoader(Loader):
             return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Initialise the extension, or become the stand-in and say so once."""
+        """Initialize the extension, or become the stand-in and say so once."""
         if self.error is None:
             try:
                 self.real.exec_module(module)
@@ -60,7 +60,7 @@ class CompiledLoader(Loader):
         warnings.warn(
             f'The compiled mmcv._ext does not load ({self.error}). Most likely it was built for '
             'another version of torch. vminet_mm stands in for it with operators on torchvision. '
-            'To mend it, install the mmcv that matches your torch (pip install -U openmim && mim '
+            'To fix it, install the mmcv that matches your torch (pip install -U openmim && mim '
             'install mmcv, or build mmcv from source), or replace it by mmcv-lite.',
             RuntimeWarning,
             stacklevel=2,

@@ -45,7 +45,7 @@ def roi_align_forward(
         spatial_scale: RoI coordinates times this are coordinates of input.
         sampling_ratio: Samples a bin and direction; 0 for one a pixel.
         pool_mode: 0 max, 1 average.
-        aligned: Shift by half a pixel, which puts pixel centres at halves.
+        aligned: Shift by half a pixel, which puts pixel centers at halves.
     """
     input, rois = upcast(input, rois)
     size = (aligned_height, aligned_width)
@@ -213,16 +213,16 @@ def _scatter_bilinear(values: Tensor, where: Tensor, image: Tensor, shape: torch
     values = torch.where(inside, values, 0)
     where = where.clamp(min=0).minimum(limit - 1)
     low = where.floor()
-    share = where - low
+    fraction = where - low
     low = low.long()
     high = (low + 1).minimum(limit - 1)
     plane = image[:, None] * channels + torch.arange(channels, device=values.device)
     first = plane[:, :, None, None] * (height * width)
     total = values.new_zeros(shape.numel())
-    for y, share_y in ((low[0], 1 - share[0]), (high[0], share[0])):
-        for x, share_x in ((low[1], 1 - share[1]), (high[1], share[1])):
+    for y, fraction_y in ((low[0], 1 - fraction[0]), (high[0], fraction[0])):
+        for x, fraction_x in ((low[1], 1 - fraction[1]), (high[1], fraction[1])):
             index = (first + y * width + x).flatten()
-            total.index_add_(0, index, (values * share_y * share_x).flatten())
+            total.index_add_(0, index, (values * fraction_y * fraction_x).flatten())
     return total.view(shape)
 
 

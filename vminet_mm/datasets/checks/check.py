@@ -157,7 +157,7 @@ def open_samples(
         if not path.is_file():
             continue  # reported already, with all others
         try:
-            # OpenCV fills what a truncated file lacks with grey, in silence; Pillow says so
+            # OpenCV fills what a truncated file lacks with gray, in silence; Pillow says so
             with Image.open(path) as image:
                 image.load()
         except Exception as error:  # decoders raise all kinds of errors on broken files
@@ -181,7 +181,7 @@ def open_samples(
         report.problem(
             f'{split}: the pipeline fails on {len(paths)} of {len(chosen)} opened images '
             f'({some(paths)}): {error}',
-            f'mend these files or their labels, or {split}_dataloader.dataset.pipeline',
+            f'fix these files or their labels, or {split}_dataloader.dataset.pipeline',
         )
     if inputs:
         _say_inputs(report, inputs)

@@ -95,7 +95,7 @@ def _needs_objects(split: str, dataset: Any) -> bool:
     """Whether a split is of no use without annotations: images to test on or without labels are."""
     if split != 'train':
         return split == 'val'
-    # the unlabelled part of semi-supervised training keeps images without objects
+    # the unlabeled part of semi-supervised training keeps images without objects
     keeps_bare = (dataset.filter_cfg or {}).get('filter_empty_gt') is False
     return not (dataset.test_mode or keeps_bare)
 
@@ -226,7 +226,7 @@ def _check_categories(
     names = {category['id']: category['name'] for category in categories}
     number = Counter(names.get(entry['category_id']) for entry in objects)
     report.fact('objects of', class_counts(classes, [number[name] for name in classes]))
-    remedy = (
+    fix = (
         'name the classes of the file, in its order: --cfg-options '
         f'{split}_dataloader.dataset.metainfo.classes={class_list(names.values())}'
     )
@@ -235,7 +235,7 @@ def _check_categories(
         report.problem(
             f'{split}: {len(absent)} of {len(classes)} classes of the config are not in the '
             f'annotation file ({some(absent)}); the labels of the others would shift',
-            remedy,
+            fix,
         )
     # mmdet numbers the classes as the file orders them, whatever the config's order
     order = [name for name in names.values() if name in classes]
@@ -243,7 +243,7 @@ def _check_categories(
         report.problem(
             f'{split}: the annotation file orders the classes otherwise than the config '
             f'({some(order)} against {some(classes)}), so they would get the wrong names',
-            remedy,
+            fix,
         )
     twice = [name for name, count in Counter(names.values()).items() if count > 1]
     if twice:

@@ -165,14 +165,14 @@ def self_evaluate(content: dict, metric: str) -> float:
         float: Average precision: 1 for a file that can be evaluated, -1 without an object.
     """
     with redirect_stdout(StringIO()):
-        truth = COCO()
-        truth.dataset = {**content, 'annotations': [dict(e) for e in content['annotations']]}
-        truth.createIndex()
-        results = [_as_result(truth, e, metric) for e in truth.dataset['annotations']]
+        ground_truth = COCO()
+        ground_truth.dataset = {**content, 'annotations': [dict(e) for e in content['annotations']]}
+        ground_truth.createIndex()
+        results = [_as_result(ground_truth, e, metric) for e in ground_truth.dataset['annotations']]
         results = [result for result in results if result]
         if not results:
             return -1.0
-        evaluation = COCOeval(truth, truth.loadRes(results), metric)
+        evaluation = COCOeval(ground_truth, ground_truth.loadRes(results), metric)
         evaluation.params.maxDets = [len(results)]  # the usual 100 would cut crowded images
         evaluation.evaluate()
         evaluation.accumulate()
@@ -202,11 +202,11 @@ def check_self_evaluation(report: Report, split: str, content: dict, metric: str
         )
 
 
-def _as_result(truth: COCO, entry: dict, metric: str) -> dict[str, Any] | None:
+def _as_result(ground_truth: COCO, entry: dict, metric: str) -> dict[str, Any] | None:
     """The prediction that equals an object; None for a crowd, which is no single object."""
-    if entry.get('iscrowd') or entry['image_id'] not in truth.imgs:
+    if entry.get('iscrowd') or entry['image_id'] not in ground_truth.imgs:
         return None
     result = dict(image_id=entry['image_id'], category_id=entry['category_id'], score=1.0)
     if metric == 'segm':
-        return result | dict(segmentation=truth.annToRLE(entry))
+        return result | dict(segmentation=ground_truth.annToRLE(entry))
     return result | dict(bbox=list(entry['bbox']))

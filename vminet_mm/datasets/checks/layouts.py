@@ -95,13 +95,13 @@ def _check_labels(report: Report, split: str, dataset: Any, pairs: list[tuple[Pa
             f'ignored are {"0 and 255" if first else dataset.ignore_index}',
             'correct the label maps, or the list metainfo.classes and num_classes of the heads',
         )
-    for found, remedy in (
+    for found, fix in (
         (unreadable, 'write these label maps again'),
         (kinds, 'a label map is a PNG with one channel of 8 bits, its values are the labels'),
         (sizes, 'a label map must have the size of its image'),
     ):
         if found:
-            report.problem(f'{split}: {len(found)} unusable label maps ({some(found)})', remedy)
+            report.problem(f'{split}: {len(found)} unusable label maps ({some(found)})', fix)
 
 
 def _check_learnable(

@@ -38,9 +38,9 @@ class Report:
     Attributes:
         echo: Called with each line as it comes.
         notes: What is left out, one line each.
-        problems: What is wrong and its remedy, one line each.
+        problems: What is wrong and its fix, one line each.
         classes: The names of the classes of each split.
-        palettes: Their colours, RGB from 0 to 255; None where the data set has none.
+        palettes: Their colors, RGB from 0 to 255; None where the data set has none.
         samples: Opened images of each split.
         masks: Splits whose pipeline loads masks of objects or whose evaluator compares them.
     """
@@ -61,9 +61,9 @@ class Report:
         """Keep a note for the end."""
         self.notes.append(one_line(text))
 
-    def problem(self, text: str, remedy: str) -> None:
-        """Keep a problem and how to mend it for the end."""
-        self.problems.append(f'{one_line(text)} -> {one_line(remedy)}')
+    def problem(self, text: str, fix: str) -> None:
+        """Keep a problem and how to fix it for the end."""
+        self.problems.append(f'{one_line(text)} -> {one_line(fix)}')
 
     def say_findings(self) -> None:
         """Say all notes and problems, and the verdict."""
@@ -74,7 +74,7 @@ class Report:
             self.echo(f'problem: {text}')
         number = len(self.problems)
         if number:
-            self.echo(f'{number} problem{"s" if number > 1 else ""}; mend before training')
+            self.echo(f'{number} problem{"s" if number > 1 else ""}; fix before training')
         else:
             self.echo('nothing is wrong: training can start')
 

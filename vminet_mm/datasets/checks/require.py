@@ -34,7 +34,7 @@ def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
         splits: Which data sets are needed: ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
-        ConfigError: Naming all that is wrong, each with its remedy.
+        ConfigError: Naming all that is wrong, each with its fix.
     """
     report = Report(echo=lambda line: None)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):

@@ -43,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise CheckpointWriteError(
                 f'{path} could not be written: {error.strerror or error}. The checkpoints before '
-                'it are whole: mend that, then go on with --resume'
+                'it are whole: fix that, then go on with --resume'
             ) from error
         raise
     with suppress(OSError):  # some file systems cannot, and have no need to

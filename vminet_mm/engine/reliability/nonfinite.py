@@ -70,7 +70,7 @@ class NonFiniteLossHook(Hook):
         self.batch = None
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the optimisers as they were."""
+        """Leave the optimizers as they were."""
         for one in self.watched:
             del one.backward
 
@@ -121,7 +121,7 @@ class NonFiniteLossHook(Hook):
             runner.logger.error('\n'.join(lines))
         raise NonFiniteError(
             f'stopped at {place}, whose loss is not finite; the lines above say where that began. '
-            f'{saved}. {_remedy(optim_wrapper)}, then go on from the latest checkpoint with '
+            f'{saved}. {_fix(optim_wrapper)}, then go on from the latest checkpoint with '
             '--resume, or from that state with its name after --resume'
         )
 
@@ -138,13 +138,13 @@ class NonFiniteLossHook(Hook):
         return f'{path} holds the state before that iteration'
 
 
-def _remedy(optim_wrapper: OptimWrapper) -> str:
+def _fix(optim_wrapper: OptimWrapper) -> str:
     """What to try first."""
     is_half = isinstance(optim_wrapper, AmpOptimWrapper) and (
         optim_wrapper.cast_dtype in (None, torch.float16)
     )
     wider = 'optim_wrapper.dtype=bfloat16 or no --amp, ' if is_half else ''
-    return f'Mend the data or try {wider}a lower learning rate or optim_wrapper.clip_grad'
+    return f'Fix the data or try {wider}a lower learning rate or optim_wrapper.clip_grad'
 
 
 class _Verdict:

@@ -18,7 +18,7 @@ from ...errors import CheckpointError, ConfigError
 from .checkpoint_hook import INTERRUPTED, SafeCheckpointHook, replacing
 from .nonfinite import NonFiniteLossHook
 from .randomness import IterationSeedHook, number_draws
-from .stopping import bear_signals
+from .stopping import ignore_signals_in_worker
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _read(path: str, by_iteration: bool) -> ResumePoint:
     return ResumePoint(path, seed, epoch, done)
 
 
-class _AfterFreeBatches(Iterator):
+class _SkippedBatches(Iterator):
     """As many empty batches as a resumed loop draws and drops, then the data.
 
     Args:
@@ -153,7 +153,7 @@ class ResumableRunner(Runner):
     ) -> DataLoader:
         """Build a data loader whose workers leave the signals to the main process."""
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        loader.worker_init_fn = partial(bear_signals, loader.worker_init_fn)
+        loader.worker_init_fn = partial(ignore_signals_in_worker, loader.worker_init_fn)
         return loader
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -176,7 +176,7 @@ class ResumableRunner(Runner):
             loop = super().build_train_loop(loop)
         done = self.batches_done(0) if by_iteration else 0
         if done:
-            loop.dataloader_iterator = _AfterFreeBatches(done, loop.dataloader_iterator)
+            loop.dataloader_iterator = _SkippedBatches(done, loop.dataloader_iterator)
         return loop
 
     def batches_done(self, epoch: int) -> int:

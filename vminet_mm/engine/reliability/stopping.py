@@ -45,14 +45,14 @@ class StopSignals:
         self.asked = signum
 
 
-def bear_signals(worker_init_fn: Callable[[int], None] | None, worker: int) -> None:
-    """Initialise a worker of a data loader that outlives a signal to the whole group of processes.
+def ignore_signals_in_worker(worker_init_fn: Callable[[int], None] | None, worker: int) -> None:
+    """Initialize a worker of a data loader that outlives a signal to the whole group of processes.
 
     Terminals send SIGINT and schedulers send SIGTERM to the workers too, and the iteration that is
     to be finished needs them. The SIGTERM of its own main process ends a worker.
 
     Args:
-        worker_init_fn: What initialises the worker otherwise.
+        worker_init_fn: What initializes the worker otherwise.
         worker: Its number.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 # of the drawing's coordinates; small, so that a chart as wide as a phone has readable text
 WIDTH, HEIGHT = 400, 220
 LEFT, RIGHT, TOP, BOTTOM = 58, 10, 10, 24
-MAX_POINTS = 250  # a longer curve is averaged over neighbours
+MAX_POINTS = 250  # a longer curve is averaged over neighbors
 MAX_DOTS = 40  # a shorter one has its points marked
 
 Points = Iterable[tuple[float, float]]
@@ -80,9 +80,9 @@ def make_chart(title: str, unit: str, curves: dict[str, Points]) -> Chart | None
         return None
     lost = sum(map(len, given.values())) - sum(map(len, finite.values()))
     notes = [f'{lost} values are not finite, and left out'] if lost else []
-    thin = {name: average_neighbours(points) for name, points in finite.items()}
+    thin = {name: average_neighbors(points) for name, points in finite.items()}
     if any(len(thin[name]) < len(finite[name]) for name in thin):
-        notes.append('neighbouring values are averaged')
+        notes.append('neighboring values are averaged')
     axes = _Axes.around([point for points in thin.values() for point in points])
     return Chart(
         title=title,
@@ -113,12 +113,12 @@ class _Axes:
         return [x for x in marks.tolist() if self.low <= x <= self.high]
 
     def place_x(self, x: float) -> float:
-        share = (x - self.low) / (self.high - self.low)
-        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
+        fraction = (x - self.low) / (self.high - self.low)
+        return round(LEFT + fraction * (WIDTH - LEFT - RIGHT), 1)
 
     def place_y(self, y: float) -> float:
-        share = (y - self.levels[0]) / (self.levels[-1] - self.levels[0])
-        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+        fraction = (y - self.levels[0]) / (self.levels[-1] - self.levels[0])
+        return round(HEIGHT - BOTTOM - fraction * (HEIGHT - TOP - BOTTOM), 1)
 
 
 def _make_line(name: str, points: list[tuple[float, float]], unit: str, axes: _Axes) -> Line:
@@ -136,8 +136,8 @@ def _make_line(name: str, points: list[tuple[float, float]], unit: str, axes: _A
     )
 
 
-def average_neighbours(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most ``MAX_POINTS`` points: means over as many neighbours as it takes."""
+def average_neighbors(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most ``MAX_POINTS`` points: means over as many neighbors as it takes."""
     size = math.ceil(len(points) / MAX_POINTS)
     groups = [points[k : k + size] for k in range(0, len(points), size)]
     return [tuple(sum(side) / len(group) for side in zip(*group, strict=True)) for group in groups]

@@ -1,4 +1,4 @@
-"""How good a prediction for one image is, and a picture of it beside the truth.
+"""How good a prediction for one image is, and a picture of it beside the ground truth.
 
 An image's score is one number from 0 to 1, to rank images of a validation set by.
 """
@@ -25,7 +25,7 @@ JPEG_QUALITY = 82
 MEASURES = {
     'mmdet': f'boxes with a score of at least {SCORE_THR}, matched to objects of their class from '
     f'an IoU of {LEAST_IOU}: mean IoU of the matches times their F1',
-    'mmseg': "mean IoU of the classes in the image's truth or prediction",
+    'mmseg': "mean IoU of the classes in the image's ground truth or prediction",
     'mmpretrain': 'probability of the true class',
 }
 
@@ -35,7 +35,7 @@ class Bar:
     """A class and its probability, from 0 to 1."""
 
     name: str
-    share: float
+    fraction: float
     is_true: bool
 
 
@@ -48,7 +48,7 @@ class Example:
         score: From 0 to 1.
         remark: What is right and wrong.
         pictures: What each shows, and a ``data:`` address with it.
-        classes: What is painted in the pictures, each with its colour in CSS.
+        classes: What is painted in the pictures, each with its color in CSS.
         bars: Of a classifier the most probable classes.
     """
 
@@ -89,7 +89,7 @@ def score_sample(scope: str, sample: BaseDataElement, info: dict) -> float:
 
     Args:
         scope: ``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``.
-        sample: The prediction, with the truth that the pipeline has loaded.
+        sample: The prediction, with the ground truth that the pipeline has loaded.
         info: What the data set has of the image.
     """
     if scope == 'mmdet':
@@ -99,15 +99,18 @@ def score_sample(scope: str, sample: BaseDataElement, info: dict) -> float:
     return float(sample.pred_score[sample.gt_label].sum())
 
 
-def label_map_iou(predicted: torch.Tensor, truth: torch.Tensor, ignored: int = 255) -> float:
+def label_map_iou(predicted: torch.Tensor, ground_truth: torch.Tensor, ignored: int = 255) -> float:
     """Mean IoU of the classes that occur in either label map, (H, W) both; 1 if none does."""
-    valid = truth != ignored
-    predicted, truth = predicted[valid].flatten().long(), truth[valid].flatten().long()
-    if not len(truth):
+    valid = ground_truth != ignored
+    predicted, ground_truth = (
+        predicted[valid].flatten().long(),
+        ground_truth[valid].flatten().long(),
+    )
+    if not len(ground_truth):
         return 1.0
-    number = int(max(predicted.max(), truth.max())) + 1
-    both = torch.bincount(truth[predicted == truth], minlength=number)
-    areas = [torch.bincount(labels, minlength=number) for labels in (predicted, truth)]
+    number = int(max(predicted.max(), ground_truth.max())) + 1
+    both = torch.bincount(ground_truth[predicted == ground_truth], minlength=number)
+    areas = [torch.bincount(labels, minlength=number) for labels in (predicted, ground_truth)]
     union = sum(areas) - both
     return float((both[union > 0] / union[union > 0]).mean())
 
@@ -135,7 +138,7 @@ def match_objects(sample: BaseDataElement, info: dict) -> Match:
         if len(objects) and own.max() >= LEAST_IOU:
             ious.append(float(own.max()))
             free[own.argmax()] = False
-        elif not any(_share_inside(boxes[k].tolist(), crowd) >= LEAST_IOU for crowd in crowds):
+        elif not any(_fraction_inside(boxes[k].tolist(), crowd) >= LEAST_IOU for crowd in crowds):
             false += 1
     return Match(ious, false, int(free.sum()))
 
@@ -144,8 +147,8 @@ def _boxes_of(objects: list[dict], like: torch.Tensor) -> torch.Tensor:
     return like.new_tensor([one['bbox'] for one in objects]).reshape(-1, 4)
 
 
-def _share_inside(box: Sequence[float], region: Sequence[float]) -> float:
-    """The share of a box that is inside of another, both left, top, right, bottom."""
+def _fraction_inside(box: Sequence[float], region: Sequence[float]) -> float:
+    """The fraction of a box that is inside of another, both left, top, right, bottom."""
     width = min(box[2], region[2]) - max(box[0], region[0])
     height = min(box[3], region[3]) - max(box[1], region[1])
     area = (box[2] - box[0]) * (box[3] - box[1])
@@ -153,7 +156,7 @@ def _share_inside(box: Sequence[float], region: Sequence[float]) -> float:
 
 
 def make_example(score: float, prediction: Prediction, info: dict) -> Example:
-    """Draw a prediction beside the truth.
+    """Draw a prediction beside the ground truth.
 
     Args:
         score: From :func:`score_sample`.
@@ -173,22 +176,22 @@ def _draw_objects(score: float, prediction: Prediction, info: dict) -> Example:
     if objects and 'masks' in sample.pred_instances and all('mask' in one for one in objects):
         masks = np.stack([_decode(one['mask'], *image.shape[:2]) for one in objects])
     names = [prediction.classes[label] for label in labels]
-    truth = draw_objects(image, boxes, masks, names, prediction.colours[labels][:, ::-1])
+    ground_truth = draw_objects(image, boxes, masks, names, prediction.colors[labels][:, ::-1])
     match = match_objects(sample, info)
     return Example(
         prediction.frame.file,
         score,
         f'{len(match.ious)} of {len(objects)} objects found, {match.false} false',
-        [('truth', to_jpeg(truth)), ('prediction', to_jpeg(prediction.draw()))],
+        [('ground truth', to_jpeg(ground_truth)), ('prediction', to_jpeg(prediction.draw()))],
         _legend(prediction, np.concatenate((labels, sample.pred_instances.labels.numpy()))),
     )
 
 
 def _legend(prediction: Prediction, labels: np.ndarray) -> list[tuple[str, str]]:
-    """Names and colours of the classes among labels."""
+    """Names and colors of the classes among labels."""
     known = np.unique(labels[labels < len(prediction.classes)]).tolist()
     return [
-        (prediction.classes[k], 'rgb({:.0f} {:.0f} {:.0f})'.format(*prediction.colours[k]))
+        (prediction.classes[k], 'rgb({:.0f} {:.0f} {:.0f})'.format(*prediction.colors[k]))
         for k in known
     ]
 
@@ -205,10 +208,14 @@ def _decode(mask: Any, height: int, width: int) -> np.ndarray:
 def _draw_label_maps(score: float, prediction: Prediction, info: dict) -> Example:
     sample, image = prediction.sample, prediction.image
     labels = sample.gt_sem_seg.data[0].cpu().numpy()
-    truth = draw_label_map(image, labels, prediction.classes, prediction.colours[:, ::-1])
+    ground_truth = draw_label_map(image, labels, prediction.classes, prediction.colors[:, ::-1])
     known = labels != 255
     right = (prediction.label_map == labels)[known].mean() if known.any() else 1.0
-    pictures = dict(truth=truth, prediction=prediction.draw(), image=enlarge(image)[0])
+    pictures = {
+        'ground truth': ground_truth,
+        'prediction': prediction.draw(),
+        'image': enlarge(image)[0],
+    }
     return Example(
         prediction.frame.file,
         score,
@@ -221,10 +228,10 @@ def _draw_label_maps(score: float, prediction: Prediction, info: dict) -> Exampl
 def _draw_class(score: float, prediction: Prediction, info: dict) -> Example:
     labels = prediction.sample.gt_label.tolist()
     names = [prediction.classes[label].split(',')[0] for label in labels]
-    shares = prediction.sample.pred_score
+    fractions = prediction.sample.pred_score
     bars = [
-        Bar(prediction.classes[k].split(',')[0], float(shares[k]), k in labels)
-        for k in shares.argsort(descending=True)[:TOP].tolist()
+        Bar(prediction.classes[k].split(',')[0], float(fractions[k]), k in labels)
+        for k in fractions.argsort(descending=True)[:TOP].tolist()
     ]
     picture = to_jpeg(enlarge(prediction.image)[0])
     return Example(

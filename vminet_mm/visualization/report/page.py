@@ -20,7 +20,7 @@ TEMPLATE = Path(__file__).with_name('page.html.jinja')
 UNITS = {'epoch': 'epoch', 'iter': 'iteration'}
 TASKS = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
 COCO_SCALE = 100  # its values are from 0 to 1; papers have per cent
-MAX_CURVES = 6  # of validation metrics; the page has as many colours
+MAX_CURVES = 6  # of validation metrics; the page has as many colors
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _curves(work: WorkDir, names: Iterable[str]) -> dict[str, list[tuple[float, 
 
 
 def _grouped(title: str, work: WorkDir, names: list[str]) -> Iterator[Chart | None]:
-    """Charts of as many curves as there are colours."""
+    """Charts of as many curves as there are colors."""
     for k in range(0, len(names), MAX_CURVES):
         yield make_chart(title, 'iteration', _curves(work, names[k : k + MAX_CURVES]))
 

@@ -88,7 +88,7 @@ def predict(cfg: Config, checkpoint: str | Path, number: int, device: str = 'aut
         with redirect_stdout(StringIO()):  # pycocotools prints its progress
             dataset = DATASETS.build(deepcopy(cfg.val_dataloader.dataset))
             evaluator = _make_evaluator(cfg, dataset.metainfo)
-        # the truth counts in the classes of the data set
+        # the ground truth counts in the classes of the data set
         names = tuple(dataset.metainfo.get('classes') or ())
         predictor.classes = names if len(names) == len(predictor.classes) else predictor.classes
         chosen = _choose(number, len(dataset))
@@ -131,17 +131,19 @@ class _Labels:
         self.pairs += [(label, predicted) for label in sample.gt_label.tolist()]
 
     def table(self, classes: tuple[str, ...]) -> list[ClassTable]:
-        """Share of a class's images that are taken for it, and of those taken for it that are."""
+        """Recall and precision of each class, in percent."""
         if not self.pairs:
             return []
-        truth, predicted = np.array(self.pairs).T
-        right = np.bincount(truth[truth == predicted], minlength=len(classes))
-        shares = [
+        ground_truth, predicted = np.array(self.pairs).T
+        right = np.bincount(ground_truth[ground_truth == predicted], minlength=len(classes))
+        fractions = [
             np.divide(100 * right, count, where=count > 0, out=np.full(len(classes), np.nan))
-            for count in (np.bincount(side, minlength=len(classes)) for side in (truth, predicted))
+            for count in (
+                np.bincount(side, minlength=len(classes)) for side in (ground_truth, predicted)
+            )
         ]
         rows = [
-            (name.split(',')[0], [float(s[k]) if s[k] == s[k] else None for s in shares])
+            (name.split(',')[0], [float(s[k]) if s[k] == s[k] else None for s in fractions])
             for k, name in enumerate(classes)
         ]
         return [ClassTable('', ['accuracy', 'precision'], rows)]
@@ -211,5 +213,5 @@ def _example(predictor: Predictor, dataset: Any, one: Scored) -> Example:
     info = dataset.get_data_info(one.index)
     path = Path(info['img_path'])
     frame = Frame(path.name, image=read_image(path))
-    prediction = predictor.kind(frame, one.sample, predictor.classes, predictor.colours)
+    prediction = predictor.kind(frame, one.sample, predictor.classes, predictor.colors)
     return make_example(one.score, prediction, info)

@@ -8,11 +8,11 @@ from .patching import wrap
 
 
 def apply() -> None:
-    """Let ``mmpretrain``'s ``VisualizationHook`` draw images in their own colours."""
-    when_imported('mmpretrain.engine.hooks.visualization_hook', _mend)
+    """Let ``mmpretrain``'s ``VisualizationHook`` draw images in their own colors."""
+    when_imported('mmpretrain.engine.hooks.visualization_hook', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     def draw_samples(
         original: Any, hook: Any, batch_idx: int, data_batch: dict, *args: Any, **kwargs: Any
     ) -> None:

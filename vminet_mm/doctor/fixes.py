@@ -1,4 +1,4 @@
-"""From the error of an import to one line that says what is wrong and the command that mends it."""
+"""From the error of an import to one line that says what is wrong and the command that fixes it."""
 
 import re
 import shlex
@@ -33,7 +33,7 @@ _TORCH = r'lib(torch|c10|cu|nv)\w*\.so\S*: (cannot open|undefined|version)'
 
 
 def explain(package: str, error: BaseException) -> tuple[str, str]:
-    """What keeps a package from being imported or from working, and the command that mends it.
+    """What keeps a package from being imported or from working, and the command that fixes it.
 
     Args:
         package: The name under which it is imported.

@@ -1,11 +1,11 @@
-"""From an error to the command that mends it; the messages are those of the real libraries."""
+"""From an error to the command that fixes it; the messages are those of the real libraries."""
 
 from collections.abc import Iterator
 from importlib import metadata
 
 import pytest
 
-from vminet_mm.doctor import remedies
+from vminet_mm.doctor import fixes
 
 LIBGL = 'libGL.so.1: cannot open shared object file: No such file or directory'
 
@@ -18,13 +18,13 @@ def not_found(name: str) -> ModuleNotFoundError:
 def published(monkeypatch: pytest.MonkeyPatch) -> None:
     """The packages of OpenMMLab with these pins, whatever is installed."""
     pins = {'mmdet': 'mmdet==3.3.0', 'mmcv-lite': 'mmcv-lite==2.1.0'}
-    monkeypatch.setattr(remedies, 'is_onedl', lambda: False)
-    monkeypatch.setattr(remedies, '_required', lambda: pins)
-    monkeypatch.setattr(remedies, 'distributions', lambda package: [])
+    monkeypatch.setattr(fixes, 'is_onedl', lambda: False)
+    monkeypatch.setattr(fixes, '_required', lambda: pins)
+    monkeypatch.setattr(fixes, 'distributions', lambda package: [])
 
 
 @pytest.mark.parametrize(
-    ('package', 'error', 'what', 'remedy'),
+    ('package', 'error', 'what', 'fix'),
     [
         ('torch', not_found('torch'), 'torch is not installed', 'install torch torchvision'),
         ('mmdet', not_found('mmdet'), 'mmdet is not installed', 'install mmdet==3.3.0'),
@@ -66,15 +66,15 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
         ('mmdet', TypeError('NoneType takes no arguments'), 'NoneType', '--no-deps mmdet==3.3.0'),
     ],
 )
-def test_the_remedy_of_an_error(
-    published: None, package: str, error: BaseException, what: str, remedy: str
+def test_the_fix_of_an_error(
+    published: None, package: str, error: BaseException, what: str, fix: str
 ) -> None:
-    said, command = remedies.explain(package, error)
+    said, command = fixes.explain(package, error)
     assert what in said
     assert (
         command.startswith('python -m pip ')
-        and command.endswith(remedy.removesuffix("'"))
-        or (remedy == 'torchvision' and 'torchvision' in command)
+        and command.endswith(fix.removesuffix("'"))
+        or (fix == 'torchvision' and 'torchvision' in command)
     )
 
 
@@ -92,7 +92,7 @@ def test_the_torchvision_of_a_torch(
 ) -> None:
     monkeypatch.setattr(metadata, 'version', lambda name: torch)
     error = RuntimeError('operator torchvision::nms does not exist')
-    assert remedies.explain('torchvision', error)[1] == f'{remedies.REINSTALL} {wanted}'
+    assert fixes.explain('torchvision', error)[1] == f'{fixes.REINSTALL} {wanted}'
 
 
 def test_the_rule_holds_for_what_is_installed() -> None:
@@ -101,16 +101,16 @@ def test_the_rule_holds_for_what_is_installed() -> None:
 
 
 def test_long_errors_are_cut_and_in_one_line() -> None:
-    assert remedies.shorten('a\n  b') == 'a b'
-    assert remedies.shorten('x' * 300) == 'x' * 200 + '...'
+    assert fixes.shorten('a\n  b') == 'a b'
+    assert fixes.shorten('x' * 300) == 'x' * 200 + '...'
 
 
 @pytest.fixture
 def unread() -> Iterator[None]:
     """The requirements are read anew, in this test and after it."""
-    remedies._required.cache_clear()
+    fixes._required.cache_clear()
     yield
-    remedies._required.cache_clear()
+    fixes._required.cache_clear()
 
 
 def test_requirements_are_those_of_setup_py(unread: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,10 +121,10 @@ def test_requirements_are_those_of_setup_py(unread: None, monkeypatch: pytest.Mo
     ]
     monkeypatch.setattr(metadata, 'requires', lambda name: asked)
     for is_onedl, wanted in ((False, asked[1]), (True, asked[2])):
-        monkeypatch.setattr(remedies, 'is_onedl', lambda answer=is_onedl: answer)
-        assert remedies.requirement('mmseg') == wanted.partition(';')[0]
-    assert remedies.requirement('torch') == 'torch torchvision'
-    assert remedies.requirement('no_such') == 'no_such'
+        monkeypatch.setattr(fixes, 'is_onedl', lambda answer=is_onedl: answer)
+        assert fixes.requirement('mmseg') == wanted.partition(';')[0]
+    assert fixes.requirement('torch') == 'torch torchvision'
+    assert fixes.requirement('no_such') == 'no_such'
 
 
 def test_an_uninstalled_vminet_mm_has_no_pins(
@@ -134,5 +134,5 @@ def test_an_uninstalled_vminet_mm_has_no_pins(
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, 'requires', missing)
-    monkeypatch.setattr(remedies, 'is_onedl', lambda: False)
-    assert remedies.install('mmseg') == 'python -m pip install mmsegmentation'
+    monkeypatch.setattr(fixes, 'is_onedl', lambda: False)
+    assert fixes.install('mmseg') == 'python -m pip install mmsegmentation'

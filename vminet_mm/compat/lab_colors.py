@@ -1,4 +1,4 @@
-"""BoxInst's colours without scikit-image: mmdet takes one function from it, which OpenCV has."""
+"""BoxInst's colors without scikit-image: mmdet takes one function from it, which OpenCV has."""
 
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
@@ -24,10 +24,10 @@ def rgb2lab(image: np.ndarray) -> np.ndarray:
 def apply() -> None:
     """Let ``BoxInstDataPreprocessor`` work where scikit-image is missing."""
     if find_spec('skimage') is None:
-        when_imported('mmdet.models.data_preprocessors.data_preprocessor', _mend)
+        when_imported('mmdet.models.data_preprocessors.data_preprocessor', _fix)
 
 
-def _mend(module: ModuleType) -> None:
+def _fix(module: ModuleType) -> None:
     if getattr(module, 'skimage', None) is None:
         module.skimage = SimpleNamespace(color=SimpleNamespace(rgb2lab=rgb2lab))
         mark_active(__name__)

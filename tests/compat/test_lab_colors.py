@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import vminet_mm  # noqa: F401
-from vminet_mm.compat import lab_colours
+from vminet_mm.compat import lab_colors
 
-# CIE L*a*b* under D65 of pure sRGB colours, as tables of them print
+# CIE L*a*b* under D65 of pure sRGB colors, as tables of them print
 COLOURS = {
     (255, 255, 255): (100, 0, 0),
     (0, 0, 0): (0, 0, 0),
@@ -15,10 +15,10 @@ COLOURS = {
 
 
 @pytest.mark.parametrize(('rgb', 'lab'), COLOURS.items())
-def test_colours_from_tables(rgb, lab):
+def test_colors_from_tables(rgb, lab):
     image = np.full((2, 3, 3), rgb, np.uint8)
     for given in (image, image / 255):
-        converted = lab_colours.rgb2lab(given)
+        converted = lab_colors.rgb2lab(given)
         assert converted.shape == (2, 3, 3)
         assert np.abs(converted - lab).max() < 0.3
 
@@ -30,5 +30,5 @@ def test_boxinst_has_it_and_an_installed_package_stays():
     assert data_preprocessor.skimage.color.rgb2lab(white)[0, 0] == pytest.approx((100, 0, 0), abs=1)
     installed = type(data_preprocessor)('module')
     installed.skimage = 'the package'
-    lab_colours._mend(installed)
+    lab_colors._fix(installed)
     assert installed.skimage == 'the package'
