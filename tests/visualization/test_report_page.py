@@ -144,7 +144,7 @@ def test_predictions(tmp_path: Path) -> None:
     assert 'Of 2 of 9 validation images, with epoch_3.pth' in text
     assert 'Worst' in text and 'Best ground truth' not in text
     assert 'ring cross75.0 % ring25.0 % 25.0 true: ringa.jpg' in text
-    assert page.values('li', 'style')[-2:] == ['--share: 75.0%', '--share: 25.0%']
+    assert page.values('li', 'style')[-2:] == ['--fraction: 75.0%', '--fraction: 25.0%']
     assert page.values('li', 'class')[-1] == 'true'
     assert page.values('img', 'alt') == ['ground truth of a.jpg', 'prediction of a.jpg']
     assert '7.43 M' in page.text['']
