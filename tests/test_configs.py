@@ -331,7 +331,7 @@ def test_xs_learns_from_and_predicts_a_tiny_batch(folder: str) -> None:
         loss.backward()
         blocks = [m for m in model.modules() if type(m).__name__ == 'VMISABlock']
         assert len(blocks) == 24
-        assert all(block.query.weight.grad.abs().sum() > 0 for block in blocks)
+        assert all(block.attn.query.weight.grad.abs().sum() > 0 for block in blocks)
         with torch.no_grad():
             predictions = model.eval().test_step(tiny_batch(task))
     assert len(predictions) == 2

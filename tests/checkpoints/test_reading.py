@@ -1,7 +1,6 @@
 """Reading checkpoints of every kind, and loading them into the backbone."""
 
 import argparse
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from torch import nn
 
 from vminet_mm import VMINet
 from vminet_mm.checkpoints import load_backbone, read_checkpoint
+from vminet_mm.checkpoints.formats import has_old_names
 
 LOADED = dict(first='145 of 160', second='120 of 135')  # tensors of a tiny dense backbone
 
@@ -94,8 +94,8 @@ def test_the_mask_and_alpha_matter_to_the_comparison(release: str, write: Callab
     backbone = load(path, **OPTIONS[release])
     right = backbone(x)[-1].mean((2, 3))
     block = backbone.stages[0][1]
-    block.mask_spans = None  # what is known of a mask that is overwritten
-    mask = block.mask
+    block.attn.mask_spans = None  # what is known of a mask that is overwritten
+    mask = block.attn.mask
     mask.logical_not_() if not mask.all() else mask.copy_(mask.tril())
     wrong = backbone(x)[-1].mean((2, 3))
     assert (right - wrong).abs().max() > 1e-4 * right.abs().max()
@@ -116,7 +116,7 @@ def test_half_precision_files(write: Callable) -> None:
         backbone = load(write(state), img_size=40, **OPTIONS['first'])  # alpha is resized as well
         assert {p.dtype for p in backbone.parameters()} == {torch.float32}
         weight = state['stages.0.1.f1.conv.weight'].float()
-        torch.testing.assert_close(backbone.stages[0][1].query.weight, weight, rtol=0, atol=0)
+        torch.testing.assert_close(backbone.stages[0][1].attn.query.weight, weight, rtol=0, atol=0)
 
 
 def text(**backbone) -> str:
@@ -168,23 +168,27 @@ def test_mmengine_averaged_weights_are_taken_in_either_case(write: Callable) -> 
     assert_loaded(load(path, mask='band'), state)
 
 
-def test_defaults_of_options_are_the_backbones() -> None:
-    from vminet_mm.checkpoints.formats import _DEFAULTS
-
-    parameters = inspect.signature(VMINet).parameters
-    assert {name: parameters[name].default for name in _DEFAULTS} == _DEFAULTS
+def test_names_from_before_the_attention_was_a_module(write: Callable) -> None:
+    state = ours(1)
+    old = {name.replace('.attn.', '.'): value for name, value in state.items()}
+    assert has_old_names(prefixed('backbone.', old)) and not has_old_names(state)
+    assert not has_old_names({'stages.0.1.alpha': 1, 'head.norm.beta': 2})  # of another model
+    assert_loaded(load(write(dict(state_dict=prefixed('backbone.', old)))), state)
 
 
 def test_another_native_grid_is_resized(write: Callable, log: list[str]) -> None:
     state = published('second')
     backbone = load(write(state), img_size=160)
-    assert backbone.stages[0][1].alpha.shape == (40, 40)
+    assert backbone.stages[0][1].attn.alpha.shape == (40, 40)
     # the sum of the weights stays, roughly: bicubic rounds at the edges
     total = state['stages.0.1.sum.weight'].sum()
-    torch.testing.assert_close(backbone.stages[0][1].alpha.sum(), total, rtol=0.1, atol=0.1)
+    torch.testing.assert_close(backbone.stages[0][1].attn.alpha.sum(), total, rtol=0.1, atol=0.1)
     resized = [line for line in log if 'resized from the grid' in line]
     assert len(resized) == 5
-    assert 'stages.0.1.alpha resized from the grid (8, 8) of the checkpoint to (40, 40)' in resized
+    assert (
+        'stages.0.1.attn.alpha resized from the grid (8, 8) of the checkpoint to (40, 40)'
+        in resized
+    )
     assert '120 of 135 tensors loaded, 5 of them resized; 15 left' in log[-1]
 
 
@@ -212,7 +216,7 @@ def test_init_cfg_as_a_list(kind: object, write: Callable) -> None:
 def test_init_cfg_without_a_checkpoint() -> None:
     backbone = VMINet(TINY, init_cfg=[dict(type='Constant', layer='Conv2d', val=0.5)])
     backbone.init_weights()
-    assert (backbone.stages[0][1].query.weight == 0.5).all() and not backbone.norm_eval
+    assert (backbone.stages[0][1].attn.query.weight == 0.5).all() and not backbone.norm_eval
     backbone = VMINet(TINY, init_cfg=[])
     backbone.init_weights()
     assert backbone.is_init

@@ -42,7 +42,7 @@ def test_wrong_arch(write: Callable) -> None:
     deeper = dict(TINY, depths=[1, 1, 2, 2])
     text = message(write(published('first')), arch=deeper, **FIRST)
     assert "'depths': (1, 1, 2, 1)} in the checkpoint and " in text
-    assert 'stages.3.2.alpha (1, 1) is missing' in text
+    assert 'stages.3.2.dwconv.conv.weight (32, 1, 7, 7) is missing' in text
     assert 'and 16 more' in text  # a block has 22 tensors
 
 
@@ -79,17 +79,17 @@ def test_wrong_mask(write: Callable) -> None:
 def test_wrong_attention(write: Callable) -> None:
     text = message(write(ours(attention='none')))
     assert "attention is 'none' in the checkpoint and 'vmi_sa' in the model" in text
-    assert 'stages.0.1.alpha (8, 8) is missing' in text
+    assert 'stages.0.1.attn.alpha (8, 8) is missing' in text
     text = message(write(published('second')), attention='none', mask='band')
     assert "attention is 'vmi_sa' in the checkpoint and 'none' in the model" in text
-    assert 'stages.0.1.key.weight (8, 4, 1, 1) is not in the model' in text
+    assert 'stages.0.1.attn.key.weight (8, 4, 1, 1) is not in the model' in text
 
 
 MISSING = {
     'stem.0.conv.weight': 'stem.0.conv.weight (32, 3, 3, 3)',
-    'stages.0.1.f1.conv.weight': 'stages.0.1.query.weight (8, 4, 1, 1)',
-    'stages.2.2.sum.weight': 'stages.2.2.alpha (2, 2)',
-    'stages.1.1.stack': 'stages.1.1.scale (1,)',
+    'stages.0.1.f1.conv.weight': 'stages.0.1.attn.query.weight (8, 4, 1, 1)',
+    'stages.2.2.sum.weight': 'stages.2.2.attn.alpha (2, 2)',
+    'stages.1.1.stack': 'stages.1.1.attn.scale (1,)',
     'stages.3.0.bn.running_var': 'stages.3.0.bn.running_var (32,)',
     'norm.bias': 'norm.bias (32,)',
 }
@@ -119,17 +119,17 @@ def test_wrong_shape(write: Callable) -> None:
 
     text = message(write(changed('stages.0.1.f1.conv.weight', 9, 4, 1, 1)))
     assert (
-        'backbone: stages.0.1.query.weight is (9, 4, 1, 1) in the checkpoint '
+        'backbone: stages.0.1.attn.query.weight is (9, 4, 1, 1) in the checkpoint '
         'and (8, 4, 1, 1) in the model' in text
     )
-    assert 'stages.0.1.beta is (2,)' in message(write(changed('stages.0.1.stack', 3)))
-    assert 'stages.0.1.beta is (0,)' in message(write(changed('stages.0.1.stack')))
+    assert 'stages.0.1.attn.beta is (2,)' in message(write(changed('stages.0.1.stack', 3)))
+    assert 'stages.0.1.attn.beta is (0,)' in message(write(changed('stages.0.1.stack')))
     text = message(write(changed('stages.0.1.sum.weight', 1, 63)))
     assert 'stages.0.1.sum.weight (1, 63) is of no square grid' in text
-    alpha = ours() | {'stages.0.1.alpha': torch.ones(64)}
-    assert 'stages.0.1.alpha is (64,) in the checkpoint' in message(write(alpha))
-    alpha = ours() | {'stages.0.1.alpha': torch.ones(0, 7)}
-    assert 'stages.0.1.alpha is (0, 7) in the checkpoint' in message(write(alpha))
+    alpha = ours() | {'stages.0.1.attn.alpha': torch.ones(64)}
+    assert 'stages.0.1.attn.alpha is (64,) in the checkpoint' in message(write(alpha))
+    alpha = ours() | {'stages.0.1.attn.alpha': torch.ones(0, 7)}
+    assert 'stages.0.1.attn.alpha is (0, 7) in the checkpoint' in message(write(alpha))
     text = message(write(ours(in_channels=1)))
     assert 'stem.0.conv.weight is (32, 1, 3, 3)' in text
 

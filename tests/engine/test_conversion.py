@@ -155,9 +155,9 @@ def test_incomplete_sources(write: Callable, tmp_path: Path) -> None:
     refused(state | {'head.weight': torch.ones(5, 31)}, r'class head is \(5, 31\) with bias \(5,\)')
     refused({k: v for k, v in state.items() if k != 'norm.weight'}, 'norm.weight .* is missing')
     grid = state | {'stages.1.1.sum.weight': torch.ones(1, 25)}
-    refused(grid, r'not those of one image size: stages.1.1.alpha \(5, 5\)')
+    refused(grid, r'not those of one image size: stages.1.1.attn.alpha \(5, 5\)')
     refused({'x.alpha': torch.ones(2, 2)} | state, r'x.alpha \(2, 2\) is not in the model')
-    refused(dict(state_dict=state, meta=dict(vminet=dict(mask='x'))), "unknown mask 'x'")
+    refused(dict(state_dict=state, meta=dict(vminet=dict(mask='x'))), "mask.*'x'")
     with pytest.raises(CheckpointError, match='no averaged weights'):
         convert(write(state), dst, ema=True)
     with pytest.raises(CheckpointError, match='does not exist'):

@@ -11,7 +11,7 @@ from torch import nn
 
 from vminet_mm.engine import load_config
 from vminet_mm.export import Export
-from vminet_mm.models import VMISABlock
+from vminet_mm.models import VMISA
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # one block has more tokens than channels, the other fewer
@@ -70,7 +70,7 @@ def trained(cfg: Config, path: Path, **meta: object) -> str:
             nn.init.normal_(module.running_mean, std=0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
             nn.init.uniform_(module.weight, 0.5, 1.5)
-        elif isinstance(module, VMISABlock) and module.attention == 'vmi_sa':
+        elif isinstance(module, VMISA):
             nn.init.normal_(module.alpha, 0.1, 0.03)
             nn.init.uniform_(module.beta, 0.5, 1.5)
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)

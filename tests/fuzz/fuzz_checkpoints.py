@@ -6,7 +6,11 @@ from fuzz_strategies import FORMS, MASKS, RECURRENT_MASKS, SEEDS, Tensors, sizes
 from hypothesis import strategies as st
 
 FIELDS = ('.alpha', '.scale', '.beta')
-PARTS = {'query.': 'f1.conv.', 'key.': 'f2.conv.', 'proj.': 'g.'}  # of a block; the authors' names
+PARTS = {
+    'attn.query.': 'f1.conv.',
+    'attn.key.': 'f2.conv.',
+    'proj.': 'g.',
+}  # of a block; the authors' names
 HEAD = {'weight': torch.arange(160.0).view(5, 32), 'bias': torch.arange(5.0)}
 EDGES = st.sampled_from([32, 64, 96])
 
@@ -17,10 +21,10 @@ def published(state: State, release: str) -> State:
     for name, value in state.items():
         place, dot, part = name.rpartition('.')
         if part == 'alpha':
-            named[f'{place}.sum.weight'] = value.reshape(1, -1)
+            named[place.removesuffix('attn') + 'sum.weight'] = value.reshape(1, -1)
         elif part in ('scale', 'beta'):
             both = [state[k] for k in (f'{place}.scale', f'{place}.beta') if k in state]
-            named[f'{place}.stack'] = torch.cat([x.flatten() for x in both])
+            named[place.removesuffix('attn') + 'stack'] = torch.cat([x.flatten() for x in both])
         else:
             for own, theirs in PARTS.items():
                 name = name.replace(f'.{own}', f'.{theirs}')
@@ -69,7 +73,7 @@ def wrapped(state: State, release: str, kind: str) -> tuple[dict, str]:
 KINDS = st.sampled_from(['bare', 'module', 'compiled', 'trainer', 'averaged'])
 DAMAGE = st.sampled_from(['drop', 'rename', 'shape', 'add', 'grid', 'half', 'counter'])
 ADDED = st.sampled_from(
-    ['stages.0.1.extra', 'stages.3.2.query.weight', 'stem.1.bias', 'norm7.bias']
+    ['stages.0.1.extra', 'stages.3.2.attn.query.weight', 'stem.1.bias', 'norm7.bias']
 )
 
 

@@ -74,11 +74,14 @@ def check_impls(model: nn.Module, reference: nn.Module, x: Tensor) -> None:
 def test_block(options: dict, grid: tuple, counts: tuple[int, int, int], seed: int) -> None:
     size, native = grid
     batch, channels, options['expansion'] = counts
-    block = randomised(VMISABlock(channels, native, impl='torch', **options), seed)
+    outer = {name: options.pop(name) for name in ('expansion', 'with_cp')}
+    block = VMISABlock(channels, native, attn_cfg=dict(options, impl='torch'), **outer)
+    block = randomised(block, seed)
     torch.manual_seed(seed)
     x = torch.randn(batch, channels, *size, dtype=torch.float64)
     assert block(x).shape == x.shape
-    reference = VMISABlock(channels, native, impl='reference', **options).double().eval()
+    reference = VMISABlock(channels, native, attn_cfg=dict(options, impl='reference'), **outer)
+    reference = reference.double().eval()
     check_impls(block, reference, x)
     folded = copy.deepcopy(block)
     folded.switch_to_deploy()
@@ -122,7 +125,7 @@ def test_backbone(options: dict, size: tuple[int, int], batch: int, seed: int) -
         edges = native or (options['img_size'],) * 2
         for block in stage[1:]:
             if options['attention'] == 'vmi_sa':
-                assert block.alpha.shape == tuple(-(-edge // stride) for edge in edges)
+                assert block.attn.alpha.shape == tuple(-(-edge // stride) for edge in edges)
     check_impls(model, VMINet(impl='reference', **options).double().eval(), x)
 
 

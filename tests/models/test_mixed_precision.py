@@ -16,7 +16,7 @@ FORMS = ['matrix', 'recurrent']
 
 
 def block(form: str) -> VMISABlock:
-    return VMISABlock(4, (56, 56), form=form)
+    return VMISABlock(4, (56, 56), attn_cfg=dict(form=form))
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=str)
@@ -26,10 +26,10 @@ def test_block_in_the_whole_range_of_float16(form: str, dtype: torch.dtype) -> N
     model, x = block(form).train(), torch.randn(1, 4, *SIZE, requires_grad=True)
     with torch.no_grad():
         features = deepcopy(model).dwconv(x)
-        factor = 65000 / model.key(features).abs().max()
-        for weight in model.key.parameters():
+        factor = 65000 / model.attn.key(features).abs().max()
+        for weight in model.attn.key.parameters():
             weight.mul_(factor)
-        embedding = model.query(features).clamp(0, 6) * model.key(features)
+        embedding = model.attn.query(features).clamp(0, 6) * model.attn.key(features)
         assert embedding.abs().max() > 65504
     with torch.autocast('cpu', dtype):
         out = model(x)
@@ -42,7 +42,7 @@ def test_block_in_the_whole_range_of_float16(form: str, dtype: torch.dtype) -> N
 @pytest.mark.parametrize('form', FORMS)
 def test_block_is_that_of_float64(form: str, dtype: torch.dtype) -> None:
     model, x = block(form).train(), torch.randn(1, 4, *SIZE)
-    torch.nn.init.uniform_(model.alpha, 0, 2 / 56**2)  # a context of the size of a token
+    torch.nn.init.uniform_(model.attn.alpha, 0, 2 / 56**2)  # a context of the size of a token
     exact = deepcopy(model).double()
     with torch.no_grad(), torch.autocast('cpu', dtype):
         branch = model(x) - x

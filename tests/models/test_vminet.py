@@ -52,9 +52,9 @@ def test_empty_batch() -> None:
 
 
 def test_native_sizes() -> None:
-    grids = [tuple(stage[1].alpha.shape) for stage in VMINet('ti').stages]
+    grids = [tuple(stage[1].attn.alpha.shape) for stage in VMINet('ti').stages]
     assert grids == [(56, 56), (28, 28), (14, 14), (7, 7)]
-    grids = [tuple(stage[1].alpha.shape) for stage in VMINet(TINY, img_size=(65, 160)).stages]
+    grids = [tuple(stage[1].attn.alpha.shape) for stage in VMINet(TINY, img_size=(65, 160)).stages]
     assert grids == [(17, 40), (9, 20), (5, 10), (3, 5)]
 
 
@@ -90,8 +90,8 @@ def test_masks_of_the_blocks() -> None:
     expected = [['band'], ['band'], ['tril', 'band', 'tril'], ['tril', 'band']]
     for i, names in enumerate(expected):
         for j, name in enumerate(names, start=1):
-            mask = hybrid.stages[i][j].mask
-            assert torch.equal(mask, single[name].stages[i][j].mask), (i, j)
+            mask = hybrid.stages[i][j].attn.mask
+            assert torch.equal(mask, single[name].stages[i][j].attn.mask), (i, j)
 
 
 def test_drop_path_grows_linearly() -> None:

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from vminet_mm.models import VMISABlock
+from vminet_mm.models import VMISA
 
 TINY = dict(base_channels=4, expansion=2, depths=(1, 1, 2, 1))
 
@@ -15,7 +15,7 @@ def randomised(model: nn.Module) -> nn.Module:
             nn.init.uniform_(module.running_var, 0.5, 1.5)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
-        elif isinstance(module, VMISABlock) and module.attention == 'vmi_sa':
+        elif isinstance(module, VMISA):
             for name in ('alpha', 'beta', *(['scale'] if module.form == 'matrix' else [])):
                 nn.init.normal_(getattr(module, name), 1.0, 0.3)
             module.alpha.data /= 10

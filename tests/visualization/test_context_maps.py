@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vminet_mm.models import VMINet, VMISABlock, set_image_sizes
+from vminet_mm.models import VMISA, VMINet, set_image_sizes
 from vminet_mm.visualization.context_maps import (
     Magnitudes,
     area_of,
+    find_attentions,
     find_backbone,
-    find_blocks,
     measure_context,
     receptive_field,
     token_fields,
@@ -37,7 +37,7 @@ def backbone(depths: tuple[int, ...] = (1, 0, 0, 0), **options) -> VMINet:
     """Four channels and grids from 4 x 4 tokens, with values that matter."""
     arch = dict(base_channels=4, expansion=2, depths=depths)
     model = VMINet(arch, img_size=16, **options).eval()
-    for _, block in find_blocks(model).items() if model.attention != 'none' else ():
+    for _, block in find_attentions(model).items() if model.attn_cfg['attention'] != 'none' else ():
         for name in ('alpha', 'beta', 'scale'):
             if hasattr(block, name):
                 nn.init.uniform_(getattr(block, name), -1.5, 2)
@@ -48,14 +48,15 @@ def backbone(depths: tuple[int, ...] = (1, 0, 0, 0), **options) -> VMINet:
 def embedding_of(model: VMINet, images: Tensor) -> np.ndarray:
     """E (B, D, H, W) of the first block, by its layers one by one."""
     block = model.stages[0][1]
+    attn = block.attn
     with torch.no_grad():
         x = block.dwconv(model.stages[0][0](model.stem(images)))
-        return (block.query(x).clamp(0, 6) * block.key(x)).double().numpy()
+        return (attn.query(x).clamp(0, 6) * attn.key(x)).double().numpy()
 
 
-def context_by_hand(block: VMISABlock, embedding: np.ndarray) -> np.ndarray:
+def context_by_hand(attn: VMISA, embedding: np.ndarray) -> np.ndarray:
     """c (B, D): the sum over tokens, or over cells of 2 x 2 tokens where there are 8 x 8."""
-    alpha, mask = block.alpha.detach().double().numpy(), block.mask.numpy()
+    alpha, mask = attn.alpha.detach().double().numpy(), attn.mask.numpy()
     cell = embedding.shape[2] // 4
     total = np.zeros(embedding.shape[:2])
     for i in range(16):
@@ -73,11 +74,11 @@ def context_by_hand(block: VMISABlock, embedding: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize('edge', [16, 32], ids=['native', 'pooled'])
 def test_magnitudes_of_the_matrix_form_by_hand(edge: int) -> None:
     model, images = backbone(), torch.randn(2, 3, edge, edge)
-    block = model.stages[0][1]
+    attn = model.stages[0][1].attn
     embedding = embedding_of(model, images)
     found = measure_context(model, images)['1.1']
-    summary = np.abs(block.scale.item() * context_by_hand(block, embedding)).mean(1)
-    own = np.abs(block.beta.item() * embedding).mean(1)
+    summary = np.abs(attn.scale.item() * context_by_hand(attn, embedding)).mean(1)
+    own = np.abs(attn.beta.item() * embedding).mean(1)
     assert found.token.shape == found.context.shape == (2, edge // 4, edge // 4)
     assert np.allclose(found.context, summary[:, None, None], rtol=1e-4)
     assert np.allclose(found.token, own, rtol=1e-4)
@@ -91,12 +92,12 @@ def test_magnitudes_of_the_matrix_form_by_hand(edge: int) -> None:
 def test_magnitudes_of_the_recurrent_form_by_hand(recurrent_mask: str) -> None:
     model = backbone(form='recurrent', recurrent_mask=recurrent_mask)
     images = torch.randn(2, 3, 16, 16)
-    block = model.stages[0][1]
+    attn = model.stages[0][1].attn
     tokens = embedding_of(model, images).reshape(2, 8, 16)
-    alpha, beta = (p.detach().double().numpy().ravel() for p in (block.alpha, block.beta))
+    alpha, beta = (p.detach().double().numpy().ravel() for p in (attn.alpha, attn.beta))
     state, seen = np.zeros((2, 8)), np.zeros((2, 8, 16))
     for i in range(16):
-        visible = block.mask[i].numpy()
+        visible = attn.mask[i].numpy()
         if recurrent_mask == 'readout':
             state = state + alpha[i] * tokens[..., i]
             seen[..., i] = visible * state
@@ -111,9 +112,8 @@ def test_magnitudes_of_the_recurrent_form_by_hand(recurrent_mask: str) -> None:
 def test_measuring_changes_nothing() -> None:
     model, images = backbone((1, 1, 2, 1)), torch.randn(1, 3, 40, 24)
     before = model(images)[-1]
-    ops = [block.attention_op for block in find_blocks(model).values()]
     assert list(measure_context(model, images)) == ['1.1', '2.1', '3.1', '3.2', '4.1']
-    assert [block.attention_op for block in find_blocks(model).values()] == ops
+    assert not any(attention._forward_pre_hooks for attention in find_attentions(model).values())
     assert torch.equal(model(images)[-1], before)
 
 
@@ -125,9 +125,9 @@ def test_a_fraction_without_anything_is_zero() -> None:
 
 
 def test_fields_by_hand() -> None:
-    block = VMISABlock(1, (2, 2), expansion=2)
-    block.alpha.data.copy_(torch.tensor([[1.0, 2.0], [-3.0, 4.0]]))
-    fields = token_fields(block, channels=[1])
+    attn = VMISA(1, 2, (2, 2))
+    attn.alpha.data.copy_(torch.tensor([[1.0, 2.0], [-3.0, 4.0]]))
+    fields = token_fields(attn, channels=[1])
     # of tril, the first token reaches the first of both channels
     assert {name: field.tolist() for name, field in fields.items()} == {
         'alpha': [[1, 2], [-3, 4]],
@@ -135,12 +135,12 @@ def test_fields_by_hand() -> None:
         'alpha M, n=1': [[0, 2], [-3, 4]],
     }
     with pytest.raises(ValueError, match='no hidden channel 2 in a block that has 0 to 1'):
-        token_fields(block, channels=[2])
+        token_fields(attn, channels=[2])
 
 
 def test_fields_of_the_recurrent_form() -> None:
-    readout = VMISABlock(1, (2, 2), expansion=2, form='recurrent')
-    inside = VMISABlock(1, (2, 2), expansion=2, form='recurrent', recurrent_mask='inside')
+    readout = VMISA(1, 2, (2, 2), form='recurrent')
+    inside = VMISA(1, 2, (2, 2), form='recurrent', recurrent_mask='inside')
     assert token_fields(readout)['M, mean'].tolist() == [[0.5, 1], [1, 1]]
     assert list(token_fields(readout)) == ['alpha', 'beta', 'M, mean']
     assert list(token_fields(inside)) == ['alpha', 'beta', 'alpha M, mean']
@@ -150,12 +150,12 @@ def test_blocks_are_found_by_name() -> None:
     model = nn.Sequential(nn.Conv2d(3, 3, 1), backbone((1, 0, 2, 0)))
     found = find_backbone(model)
     assert found is model[1]
-    assert list(find_blocks(found, ['3.2', '1.1'])) == ['3.2', '1.1']
-    assert find_blocks(found)['3.2'] is found.stages[2][2]
+    assert list(find_attentions(found, ['3.2', '1.1'])) == ['3.2', '1.1']
+    assert find_attentions(found)['3.2'] is found.stages[2][2].attn
     with pytest.raises(ValueError, match='no block 2.1; choose among 1.1, 3.1, 3.2'):
-        find_blocks(found, ['2.1'])
+        find_attentions(found, ['2.1'])
     with pytest.raises(ValueError, match="attention='none'"):
-        find_blocks(backbone(attention='none'))
+        find_attentions(backbone(attention='none'))
     with pytest.raises(ValueError, match='the model has no VMINet'):
         find_backbone(nn.Conv2d(3, 3, 1))
 

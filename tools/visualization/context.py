@@ -14,8 +14,8 @@ from vminet_mm.errors import ConfigError
 from vminet_mm.models import set_image_sizes
 from vminet_mm.visualization.context_maps import (
     area_of,
+    find_attentions,
     find_backbone,
-    find_blocks,
     measure_context,
     receptive_field,
     token_fields,
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
     loaded = load_model(cfg, args.checkpoint, args.device)
     try:
         backbone = find_backbone(loaded.model)
-        blocks = find_blocks(backbone, args.blocks)
+        blocks = find_attentions(backbone, args.blocks)
         fields = {name: token_fields(block, args.channels) for name, block in blocks.items()}
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -39,7 +39,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from ..models import VMINet, VMISABlock
+from ..models import VMISA, VMINet
 from ..ops import choose_op
 
 # by default_scope: the size in pixels that papers state MACs at
@@ -196,12 +196,12 @@ def _without_suppression(model_cfg: dict) -> dict:
 
 
 def _define_attention(model: nn.Module) -> None:
-    """Have every block compute what is to be counted, not what is fastest."""
-    for block in model.modules():
-        if isinstance(block, VMISABlock) and block.form == 'recurrent':
-            block.attention_op = lambda query, *_: _counted_recurrence(query)
-        elif isinstance(block, VMISABlock):
-            block.attention_op = choose_op('matrix', 'reference')
+    """Have every attention compute what is to be counted, not what is fastest."""
+    for module in model.modules():
+        if isinstance(module, VMISA) and module.form == 'recurrent':
+            module.use_op(lambda query, *_: _counted_recurrence(query))
+        elif isinstance(module, VMISA):
+            module.use_op(choose_op('matrix', 'reference'))
 
 
 def _without_padding(model: nn.Module) -> None:

@@ -16,14 +16,16 @@ from ..errors import CheckpointMismatchError
 _BLOCK_PARTS = {
     'dwconv.': 'dwconv.',
     'conv.': 'dwconv.',
-    'f1.conv.': 'query.',
-    'f2.conv.': 'key.',
+    'f1.conv.': 'attn.query.',
+    'f2.conv.': 'attn.key.',
     'g.': 'proj.',
 }
 BLOCK = re.compile(r'(stages\.[0-3]\.[1-9]\d*\.)(.+)')
+# parts of a block that were its own before the attention was a module
+_OLD_ATTN_PARTS = re.compile(r'(alpha|beta|scale)|(query|key|query_key)\.(weight|bias)')
 
 # options that change no tensor's shape, and their values where a config does not give them
-_DEFAULTS = dict(mask='tril', band_halfwidth=0.5, form='matrix', recurrent_mask='readout')
+OPTION_DEFAULTS = dict(mask='tril', band_halfwidth=0.5, form='matrix', recurrent_mask='readout')
 _MAX_CONFIG = 1_000_000  # characters; a longer text is no config, and slow to parse
 
 # the configs of configs/cls: arch and variant
@@ -34,7 +36,7 @@ _CONFIGS = (
 
 
 def rename(published: Mapping[str, Tensor], path: str | PathLike) -> dict[str, Tensor]:
-    """Translate the authors' names into ours."""
+    """Translate the authors' names, and those of our earlier versions, into today's."""
     renamed: dict[str, Tensor] = {}
     for name, value in published.items():
         for new_name, new_value in _translate(name, value, path).items():
@@ -44,24 +46,42 @@ def rename(published: Mapping[str, Tensor], path: str | PathLike) -> dict[str, T
     return renamed
 
 
+def current_name(part: str) -> str:
+    """Today's name of a part of a block in our own checkpoints, whatever version wrote it."""
+    return f'attn.{part}' if _OLD_ATTN_PARTS.fullmatch(part) else part
+
+
+def has_old_names(state: Mapping[str, Any]) -> bool:
+    """Whether a state dict holds blocks from before the attention was a module of its own."""
+    found = (match for match in map(BLOCK.search, state) if match)
+    return any(
+        current_name(match[2]) != match[2]
+        and f'{match.string[: match.end(1)]}dwconv.conv.weight' in state  # or not a VMINet's
+        for match in found
+    )
+
+
 def _translate(name: str, value: Tensor, path: str | PathLike) -> dict[str, Tensor]:
     """One tensor of the authors with our name, or two."""
-    block = BLOCK.fullmatch(name)
-    if block is None:
+    match = BLOCK.fullmatch(name)
+    if match is None:
         return {name: value}
-    place, part = block.groups()
+    block, part = match.groups()
     if part == 'stack':
         value = value.flatten()
-        return {place + 'scale': value[:1].clone(), place + 'beta': value[1:].clone()}
+        return {
+            block + 'attn.scale': value[:1].clone(),
+            block + 'attn.beta': value[1:].clone(),
+        }
     if part == 'sum.weight':  # token weights (1, L) of a square image
         edge = math.isqrt(value.numel())
         if edge**2 != value.numel():
             raise CheckpointMismatchError(
                 f'{path}: {name} {tuple(value.shape)} is of no square grid'
             )
-        return {place + 'alpha': value.reshape(edge, edge)}
+        return {block + 'attn.alpha': value.reshape(edge, edge)}
     old = next((p for p in _BLOCK_PARTS if part.startswith(p)), '')
-    return {place + _BLOCK_PARTS.get(old, '') + part[len(old) :]: value}
+    return {block + _BLOCK_PARTS.get(old, '') + current_name(part[len(old) :]): value}
 
 
 def read_options(content: Mapping) -> dict[str, Any]:
@@ -86,10 +106,10 @@ def read_options(content: Mapping) -> dict[str, Any]:
     if known['mask'] in ('band', 'hybrid'):
         halfwidth = options.get('band_halfwidth')
         is_number = isinstance(halfwidth, (int, float))
-        known['band_halfwidth'] = halfwidth if is_number else _DEFAULTS['band_halfwidth']
+        known['band_halfwidth'] = halfwidth if is_number else OPTION_DEFAULTS['band_halfwidth']
     if options.get('form') == 'recurrent':
-        place = options.get('recurrent_mask')
-        known['recurrent_mask'] = place if isinstance(place, str) else _DEFAULTS['recurrent_mask']
+        given, default = options.get('recurrent_mask'), OPTION_DEFAULTS['recurrent_mask']
+        known['recurrent_mask'] = given if isinstance(given, str) else default
     return known
 
 
@@ -115,8 +135,8 @@ def option_problems(given: Mapping, wanted: Mapping) -> list[str]:
     """
     names = ['arch', 'proj_bn', 'attention']
     if given['attention'] == wanted['attention'] != 'none':
-        names += [name for name in _DEFAULTS if name in given or name == 'form']
-    given, wanted = {**_DEFAULTS, **given}, {**_DEFAULTS, **wanted}
+        names += [name for name in OPTION_DEFAULTS if name in given or name == 'form']
+    given, wanted = {**OPTION_DEFAULTS, **given}, {**OPTION_DEFAULTS, **wanted}
     return [
         f'{name} is {given[name]!r} in the checkpoint and {wanted[name]!r} in the model'
         for name in names
@@ -134,9 +154,9 @@ def as_arguments(options: Mapping) -> str:
 
 def matching_config(options: Mapping) -> str | None:
     """The classification config of these options, or None. Of an unknown mask, the paper's."""
-    options = {**_DEFAULTS, **options}
+    options = {**OPTION_DEFAULTS, **options}
     mask, proj_bn = options['mask'], options['proj_bn']
-    if any(options[name] != _DEFAULTS[name] for name in ('band_halfwidth', 'recurrent_mask')):
+    if any(options[name] != OPTION_DEFAULTS[name] for name in ('band_halfwidth', 'recurrent_mask')):
         return None
     if options['form'] == 'recurrent':
         variant = '-r' if mask == 'tril' and not proj_bn else None
@@ -153,7 +173,10 @@ def matching_config(options: Mapping) -> str | None:
 def _backbone_of(config: Any) -> dict[str, Any]:
     """The plain options of the VMINet in the text of a config, defaults included."""
     node = _backbone_node(config)
-    return {**_DEFAULTS, **_plain_items(node)} if node else {}
+    if not node:
+        return {}
+    attn_cfg = _items(node).get('attn_cfg')
+    return {**OPTION_DEFAULTS, **(_plain_items(attn_cfg) if attn_cfg else {}), **_plain_items(node)}
 
 
 def _backbone_node(config: Any) -> ast.AST | None:

@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from ..compat.safe_load import safe_load
 from ..errors import CheckpointMismatchError
-from .formats import BLOCK, as_arguments, matching_config, option_problems, read_options, rename
+from .formats import (
+    BLOCK,
+    OPTION_DEFAULTS,
+    as_arguments,
+    matching_config,
+    option_problems,
+    read_options,
+    rename,
+)
 
 RELEASES = ('first', 'second', 'mm')
 
@@ -26,7 +34,7 @@ STATE_KEYS = ('state_dict', 'model')
 EMA_STATE_KEYS = ('state_dict_ema', 'model_ema')
 
 # by these a VMINet is recognized, in the authors' names and in ours
-_MARK = re.compile(r'(.*?)stages\.[0-3]\.[1-9]\d*\.(?:f1\.conv|query)\.weight')
+_MARK = re.compile(r'(.*?)stages\.[0-3]\.[1-9]\d*\.(?:f1\.conv|(?:attn\.)?query)\.weight')
 
 
 @dataclass
@@ -74,7 +82,7 @@ class Checkpoint:
         blocks = {m[1] for m in map(BLOCK.fullmatch, self.backbone) if m}
         widths = []
         for block in blocks:
-            shape = getattr(self.backbone.get(block + 'query.weight'), 'shape', ())
+            shape = getattr(self.backbone.get(block + 'attn.query.weight'), 'shape', ())
             scale = 2 ** int(block.split('.')[1])
             if len(shape) == 4 and shape[0] >= shape[1] >= scale:
                 widths.append((shape[1] // scale, shape[0] // shape[1]))
@@ -89,7 +97,7 @@ class Checkpoint:
         """The image size in pixels whose token grids alpha lives on, or None without alpha."""
         for name, value in self.backbone.items():
             block = BLOCK.fullmatch(name)
-            if block and block[2] == 'alpha' and value.ndim == 2:
+            if block and block[2] == 'attn.alpha' and value.ndim == 2:
                 stride = 4 * 2 ** int(name.split('.')[1])
                 return value.shape[0] * stride, value.shape[1] * stride
         return None
@@ -131,8 +139,7 @@ def read_checkpoint(
     if any('.f1.conv.' in name for name in body):
         release = 'first' if any('.g.bn.' in name for name in body) else 'second'
         settings = dict(mask='none') if release == 'first' else settings
-        body = rename(body, path)
-    return Checkpoint(body, head, release, str(path), state_key, settings, others)
+    return Checkpoint(rename(body, path), head, release, str(path), state_key, settings, others)
 
 
 def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
@@ -225,8 +232,8 @@ def load_backbone(
     unused = [k for k in source.backbone if k not in names] + [f'head.{k}' for k in source.head]
     unused += source.others
     backbone.load_state_dict(source.backbone, strict=False)
-    unchecked = backbone.attention == 'vmi_sa' and 'mask' not in source.settings
-    note = f'. The file does not tell its mask; the model has {backbone.mask!r}'
+    unchecked = backbone.attn_cfg['attention'] == 'vmi_sa' and 'mask' not in source.settings
+    note = f'. The file does not tell its mask; the model has {backbone.attn_cfg["mask"]!r}'
     print_log(
         f'VMINet from {source.source}{f" [{source.state_key}]" if source.state_key else ""} '
         f'({source.release} release): {len(names) - len(left)} of {len(names)} tensors loaded, '
@@ -283,11 +290,7 @@ def _options(backbone: nn.Module) -> dict[str, Any]:
     return dict(
         arch=names[0] if names else arch,
         proj_bn=any('.proj.bn.' in name for name in backbone.state_dict()),
-        attention=backbone.attention,
-        mask=backbone.mask,
-        band_halfwidth=backbone.band_halfwidth,
-        form=backbone.form,
-        recurrent_mask=backbone.recurrent_mask,
+        **{name: backbone.attn_cfg[name] for name in ('attention', *OPTION_DEFAULTS)},
     )
 
 

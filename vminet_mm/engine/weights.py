@@ -112,11 +112,11 @@ def check_content(model: nn.Module, content: Any, path: str | PathLike, name: st
         raise ConfigError(f'{path} holds a {type(content).__name__}, no state dict')
     known = read_options(content)
     problems = [
-        f'{option} is {value!r} in the checkpoint and {getattr(backbone, option)!r} in the model'
+        f'{option} is {value!r} in the checkpoint and {backbone.attn_cfg[option]!r} in the model'
         for backbone in model.modules()
-        if isinstance(backbone, VMINet) and backbone.attention != 'none'
+        if isinstance(backbone, VMINet) and backbone.attn_cfg['attention'] != 'none'
         for option, value in known.items()
-        if getattr(backbone, option) != value
+        if backbone.attn_cfg[option] != value
     ]
     if problems:
         raise ConfigError(f'{path} does not fit {name}: {"; ".join(problems)}')

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..models import VMINet, VMISABlock, switch_to_deploy
+from ..models import VMISA, VMINet, VMISABlock, switch_to_deploy
 from ..ops.matrix_export import adaptive_average, separable_attention
 from ..ops.recurrent_export import recurrent_attention
 
@@ -146,8 +146,9 @@ def exportable(outputs: Outputs) -> Outputs:
     for module in list(outputs.modules()):
         if isinstance(module, VMINet):
             module.channels_last = False
+        elif isinstance(module, VMISA):
+            module.use_op(EXPORT_OPS[module.form])
         elif isinstance(module, VMISABlock):
-            module.attention_op = EXPORT_OPS[module.form]
             module.with_cp = True  # the plain way, which asks nothing of sizes; no gradient is kept
         for name, child in module.named_children():
             # what ONNX has is the mean of the whole map

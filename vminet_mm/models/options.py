@@ -1,4 +1,4 @@
-"""Checks of the options of the models: a wrong one is named, with what it may be."""
+"""Argument validation of the models."""
 
 import math
 import numbers
@@ -7,7 +7,76 @@ from typing import Any
 
 from mmengine.registry import MODELS
 
+from ..checkpoints.formats import OPTION_DEFAULTS
+from ..ops import CONTEXT_RESIZES, FORMS, IMPLS, MASKS
+
 ARCH_KEYS = ('base_channels', 'expansion', 'depths')
+ATTN_DEFAULTS = dict(
+    **OPTION_DEFAULTS,
+    attention='vmi_sa',
+    context_resize='pool',
+    impl='auto',
+    proj_bn=False,
+    mask_padding=False,
+)
+ATTENTIONS = ('vmi_sa', 'none')
+RECURRENT_MASKS = ('readout', 'inside')
+
+
+def parse_attn(attn_cfg: Any = None, short_forms: Mapping[str, Any] | None = None) -> dict:
+    """All options of the attention, from ``attn_cfg`` and the same names given beside it.
+
+    - ``attention``: ``'vmi_sa'``, or ``'none'`` for the ablation of Fig. 4.
+    - ``form``: ``'matrix'`` (eq. 10), or ``'recurrent'`` (eq. 9; VMINet-XS-R of Table 3).
+    - ``mask``: ``'tril'``, ``'band'``, ``'block'``, ``'none'`` or, for a backbone, ``'hybrid'``
+      (Table 4).
+    - ``band_halfwidth``: Half the width of the ``'band'`` mask as a fraction of min(L, D).
+    - ``context_resize``: ``'pool'`` or ``'interpolate'``: what happens at other sizes than
+      ``img_size``, see :func:`vminet_mm.ops.context`.
+    - ``recurrent_mask``: ``'readout'`` or ``'inside'``: where the mask of the recurrent form acts.
+    - ``impl``: ``'auto'``, ``'torch'``, ``'triton'`` or ``'reference'``, see
+      :func:`vminet_mm.ops.choose_op`. The parameters are the same for all.
+    - ``proj_bn``: The blocks of the authors' first release, with a norm at their end.
+    - ``mask_padding``: Compute each image of a batch as if it were alone, whatever the others pad
+      it to, and return zeros in its padding. Sizes come with the batch, see
+      :mod:`vminet_mm.models.padding`.
+
+    Args:
+        attn_cfg: A dict of these options, or None.
+        short_forms: The same options given outside of ``attn_cfg``.
+
+    Returns:
+        dict: Every option, with its default where it was not given.
+
+    Raises:
+        TypeError: If there is no option of a name.
+        ValueError: If a value is out of range, or an option is given twice with different values.
+    """
+    attn_cfg, short_forms = {} if attn_cfg is None else attn_cfg, short_forms or {}
+    if not isinstance(attn_cfg, Mapping):
+        raise ValueError(f"attn_cfg must be a dict, as dict(mask='tril'), not {attn_cfg!r}")
+    for name in (*attn_cfg, *short_forms):
+        if name not in ATTN_DEFAULTS:
+            raise TypeError(
+                f'unexpected argument {name!r}; attn_cfg has {", ".join(ATTN_DEFAULTS)}'
+            )
+    for name in short_forms:
+        if name in attn_cfg and attn_cfg[name] != short_forms[name]:
+            raise ValueError(
+                f'{name} is {short_forms[name]!r} and attn_cfg.{name} is {attn_cfg[name]!r}: '
+                'give one of the two'
+            )
+    options = {**ATTN_DEFAULTS, **attn_cfg, **short_forms}
+    check_choice('attention', options['attention'], ATTENTIONS)
+    check_choice('form', options['form'], FORMS)
+    check_choice('mask', options['mask'], (*MASKS, 'hybrid'))
+    check_choice('context_resize', options['context_resize'], CONTEXT_RESIZES)
+    check_choice('recurrent_mask', options['recurrent_mask'], RECURRENT_MASKS)
+    check_choice('impl', options['impl'], IMPLS)
+    check_fraction('band_halfwidth', options['band_halfwidth'])
+    for name in ('proj_bn', 'mask_padding'):
+        check_choice(name, options[name], (True, False))
+    return options
 
 
 def parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checkpoints import load_backbone
 from ..ops import stage_masks
+from .block import ConvBN, VMISABlock, fold_norm
 from .options import (
     check_choice,
     check_count,
@@ -19,11 +20,11 @@ from .options import (
     check_init_cfg,
     check_norm,
     parse_arch,
+    parse_attn,
     parse_out_indices,
     parse_size,
 )
 from .padding import image_sizes, maps_by_size, zero_padding
-from .vmi_sa import ConvBN, VMISABlock, fold_norm
 
 
 @MODELS.register_module()
@@ -40,22 +41,12 @@ class VMINet(BaseModule):
             masks live on. Any other size can be fed.
         in_channels: Channels of the input image.
         out_indices: Stages whose outputs are returned, from 0; negative ones count from the end.
-        attention: ``'vmi_sa'``, or ``'none'`` for the ablation of Fig. 4.
-        mask: ``'tril'``, ``'band'``, ``'block'``, ``'none'`` or ``'hybrid'`` (Table 4).
-        band_halfwidth: Half the width of the ``'band'`` mask as a fraction of min(L, D).
-        context_resize: ``'pool'`` or ``'interpolate'``: what happens at other sizes than
-            ``img_size``, see :func:`vminet_mm.ops.context`.
-        form: ``'matrix'`` (eq. 10), or ``'recurrent'`` (eq. 9; VMINet-XS-R of Table 3).
-        recurrent_mask: ``'readout'`` or ``'inside'``: where the mask of the recurrent form acts.
-        impl: ``'auto'``, ``'torch'``, ``'triton'`` or ``'reference'``: how VMI-SA is computed, see
-            :func:`vminet_mm.ops.choose_op`. The parameters are the same for all.
+        attn_cfg: Options of the attention: ``attention``, ``form``, ``mask``, ``band_halfwidth``,
+            ``context_resize``, ``recurrent_mask``, ``impl``, ``proj_bn`` and ``mask_padding``, see
+            :func:`vminet_mm.models.options.parse_attn`.
         channels_last: Compute in that memory format. ``'auto'`` does so on the CPU, where it is
             faster, and hands out the format of the input; with True the outputs have it, too, and
             with False the format is the input's throughout.
-        mask_padding: Compute each image of a batch as if it were alone, whatever the others pad it
-            to, and return zeros in its padding. Sizes come with the batch, see
-            :mod:`vminet_mm.models.padding`.
-        proj_bn: The blocks of the authors' first release, with a norm at their end.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
         norm_cfg: Config of the norms.
         norm_eval: Keep batch norms in evaluation mode while training, but for the norms of the
@@ -66,8 +57,11 @@ class VMINet(BaseModule):
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` takes a published, mmpretrain or
             bare checkpoint, strictly; ``prefix`` and ``ema`` are as in
             :func:`vminet_mm.checkpoints.load_backbone`.
+        **short_forms: The options of ``attn_cfg`` by themselves: ``mask='band'`` stands for
+            ``attn_cfg=dict(mask='band')``.
 
     Raises:
+        TypeError: For an unknown argument.
         ValueError: For an unknown name or an option out of range.
     """
 
@@ -85,22 +79,15 @@ class VMINet(BaseModule):
         img_size: int | tuple[int, int] = 224,
         in_channels: int = 3,
         out_indices: int | Sequence[int] = (3,),
-        attention: str = 'vmi_sa',
-        mask: str = 'tril',
-        band_halfwidth: float = 0.5,
-        context_resize: str = 'pool',
-        form: str = 'matrix',
-        recurrent_mask: str = 'readout',
-        impl: str = 'auto',
+        attn_cfg: dict | None = None,
         channels_last: bool | str = 'auto',
-        mask_padding: bool = False,
-        proj_bn: bool = False,
         drop_path_rate: float = 0.0,
         norm_cfg: dict = dict(type='BN'),
         norm_eval: bool | str = False,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        **short_forms: object,
     ) -> None:
         super().__init__(init_cfg)
         check_init_cfg(init_cfg)
@@ -111,33 +98,16 @@ class VMINet(BaseModule):
             raise ValueError(f'frozen_stages must be in -1..{len(depths)}, not {frozen_stages}')
         check_choice('norm_eval', norm_eval, (True, False, 'auto'))
         check_choice('channels_last', channels_last, (True, False, 'auto'))
-        check_choice('mask_padding', mask_padding, (True, False))
         check_count('in_channels', in_channels)
         check_fraction('drop_path_rate', drop_path_rate, below=1)
-        check_fraction('band_halfwidth', band_halfwidth)
         check_norm(norm_cfg)
         self.channels_last = channels_last
-        self.mask_padding = mask_padding
-        self.attention = attention
-        self.form = form
-        self.recurrent_mask = recurrent_mask
-        self.mask = mask
-        self.band_halfwidth = band_halfwidth
+        self.attn_cfg = parse_attn(attn_cfg, short_forms)
+        self.mask_padding = self.attn_cfg['mask_padding']
         self.frozen_stages = frozen_stages
         self.norm_eval = bool(self._init_cfgs()[0]) if norm_eval == 'auto' else norm_eval
 
-        block_options = dict(
-            expansion=self.arch['expansion'],
-            attention=attention,
-            band_halfwidth=band_halfwidth,
-            context_resize=context_resize,
-            form=form,
-            recurrent_mask=recurrent_mask,
-            impl=impl,
-            proj_bn=proj_bn,
-            norm_cfg=norm_cfg,
-            with_cp=with_cp,
-        )
+        block_options = dict(expansion=self.arch['expansion'], norm_cfg=norm_cfg, with_cp=with_cp)
         self.stem = nn.Sequential(
             ConvBN(in_channels, self.stem_channels, 3, norm_cfg, stride=2), nn.ReLU6()
         )
@@ -160,9 +130,13 @@ class VMINet(BaseModule):
             downsample = ConvBN(channels, width, 3, block_options['norm_cfg'], stride=2)
             blocks = [
                 VMISABlock(
-                    width, size, mask=block_mask, drop_path=next(drop_paths), **block_options
+                    width,
+                    size,
+                    attn_cfg=dict(self.attn_cfg, mask=mask),
+                    drop_path=next(drop_paths),
+                    **block_options,
                 )
-                for block_mask in stage_masks(self.mask, i, depth)
+                for mask in stage_masks(self.attn_cfg['mask'], i, depth)
             ]
             self.stages.append(nn.Sequential(downsample, *blocks))
             self.out_channels.append(width)

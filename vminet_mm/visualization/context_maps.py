@@ -3,15 +3,14 @@
 Shapes: B images, D hidden channels, H x W tokens of an input, (H0, W0) a block's native grid.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..models import VMINet, VMISABlock
+from ..models import VMISA, VMINet
 from ..models.padding import copy_image_sizes
 from ..ops import context
 from ..ops.recurrent_reference import fit_fields
@@ -41,8 +40,8 @@ class Magnitudes:
 
 
 def _fraction(context: Tensor, token: Tensor) -> Tensor:
-    # of means and not the mean of shares: ReLU6 makes half of E zero, where the share is 1, or
-    # 0 / 0 in a channel without context
+    # of means and not the mean of fractions: ReLU6 makes half of E zero, and there the fraction is
+    # 1, or 0 / 0 in a channel without context
     total = context + token
     return torch.where(total > 0, context / total, 0.0)
 
@@ -59,7 +58,7 @@ def find_backbone(model: nn.Module) -> VMINet:
     raise ValueError('the model has no VMINet: there is no context to be drawn')
 
 
-def find_blocks(backbone: VMINet, names: Sequence[str] | None = None) -> dict[str, VMISABlock]:
+def find_attentions(backbone: VMINet, names: Sequence[str] | None = None) -> dict[str, VMISA]:
     """The blocks with a context by their names ``'STAGE.BLOCK'``, both counted from 1.
 
     Args:
@@ -70,10 +69,10 @@ def find_blocks(backbone: VMINet, names: Sequence[str] | None = None) -> dict[st
         ValueError: If a name is unknown, or if no block has a context (``attention='none'``).
     """
     blocks = {
-        f'{i}.{j}': block
+        f'{i}.{j}': block.attn
         for i, stage in enumerate(backbone.stages, 1)
         for j, block in enumerate(stage[1:], 1)
-        if block.attention == 'vmi_sa'
+        if isinstance(block.attn, VMISA)
     }
     if not blocks:
         raise ValueError("the blocks have no context to be drawn: attention='none'")
@@ -84,11 +83,11 @@ def find_blocks(backbone: VMINet, names: Sequence[str] | None = None) -> dict[st
 
 
 @torch.no_grad()
-def token_fields(block: VMISABlock, channels: Sequence[int] = ()) -> dict[str, Tensor]:
-    """The token weights of a block on its native grid.
+def token_fields(attn: VMISA, channels: Sequence[int] = ()) -> dict[str, Tensor]:
+    """The token weights of an attention on its native grid.
 
     Args:
-        block: The block.
+        attn: The attention of a block.
         channels: Hidden channels, from 0, whose field is wanted as well.
 
     Returns:
@@ -99,18 +98,18 @@ def token_fields(block: VMISABlock, channels: Sequence[int] = ()) -> dict[str, T
     Raises:
         ValueError: If there is no such channel.
     """
-    hidden = block.mask.shape[1]
+    hidden = attn.mask.shape[1]
     for channel in channels:
         if not 0 <= channel < hidden:
             raise ValueError(f'no hidden channel {channel} in a block that has 0 to {hidden - 1}')
-    native = block.alpha.shape
-    fields = {'alpha': block.alpha.detach()}
-    product = block.mask.to(block.alpha.dtype).t().unflatten(1, native)  # (D, H0, W0)
+    native = attn.alpha.shape
+    fields = {'alpha': attn.alpha.detach()}
+    product = attn.mask.to(attn.alpha.dtype).t().unflatten(1, native)  # (D, H0, W0)
     name = 'M'
-    if block.form == 'recurrent':
-        fields['beta'] = block.beta.detach()
-    if block.form == 'matrix' or block.recurrent_mask == 'inside':
-        product, name = product * block.alpha, 'alpha M'
+    if attn.form == 'recurrent':
+        fields['beta'] = attn.beta.detach()
+    if attn.form == 'matrix' or attn.recurrent_mask == 'inside':
+        product, name = product * attn.alpha, 'alpha M'
     fields[f'{name}, mean'] = product.mean(0)
     for channel in channels:
         fields[f'{name}, n={channel}'] = product[channel]
@@ -127,46 +126,31 @@ def measure_context(backbone: VMINet, images: Tensor) -> dict[str, Magnitudes]:
     """
     found: dict[str, Magnitudes] = {}
 
-    def note(name: str, block: VMISABlock, query: Tensor, key: Tensor) -> None:
-        found[name] = _magnitudes(block, query, key)
+    def note(name: str, attn: VMISA, inputs: tuple[Tensor]) -> None:
+        found[name] = _magnitudes(attn, *attn.query_and_key(*inputs).chunk(2, dim=1))
 
-    with _watching(find_blocks(backbone), note):
+    attentions = find_attentions(backbone)
+    hooks = [
+        attn.register_forward_pre_hook(lambda attn, x, name=name: note(name, attn, x))
+        for name, attn in attentions.items()
+    ]
+    try:
         backbone(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return found
 
 
-@contextmanager
-def _watching(
-    blocks: dict[str, VMISABlock], note: Callable[[str, VMISABlock, Tensor, Tensor], None]
-) -> Iterator[None]:
-    """Hand name, block, Q and K of each block to a function whenever the block runs."""
-    ops = {name: block.attention_op for name, block in blocks.items()}
-
-    def watched(name: str) -> Callable[..., Tensor]:
-        def op(query: Tensor, key: Tensor, *others) -> Tensor:
-            note(name, blocks[name], query, key)
-            return ops[name](query, key, *others)
-
-        return op
-
-    for name, block in blocks.items():
-        block.attention_op = watched(name)
-    try:
-        yield
-    finally:
-        for name, block in blocks.items():
-            block.attention_op = ops[name]
-
-
-def _magnitudes(block: VMISABlock, query: Tensor, key: Tensor) -> Magnitudes:
+def _magnitudes(attn: VMISA, query: Tensor, key: Tensor) -> Magnitudes:
     embedding = F.relu6(query.float()) * key.float()
-    if block.form == 'matrix':
-        summary = block.scale * context(embedding, block.alpha, block.mask, block.context_resize)
-        seen, beta = summary[:, :, None, None].expand_as(embedding), block.beta
+    if attn.form == 'matrix':
+        summary = attn.scale * context(embedding, attn.alpha, attn.mask, attn.context_resize)
+        seen, beta = summary[:, :, None, None].expand_as(embedding), attn.beta
     else:
-        alpha, mask, beta = fit_fields(block.alpha, block.mask, block.beta, embedding.shape[-2:])
+        alpha, mask, beta = fit_fields(attn.alpha, attn.mask, attn.beta, embedding.shape[-2:])
         visible = mask.t().unflatten(1, alpha.shape)  # (D, H, W)
-        inside = block.recurrent_mask == 'inside'
+        inside = attn.recurrent_mask == 'inside'
         added = embedding * alpha * visible if inside else embedding * alpha
         state = added.flatten(2).cumsum(2).view_as(embedding)
         seen = state if inside else state * visible

@@ -109,6 +109,14 @@ def test_file_that_was_asked_for_has_no_substitute(tmp_path: Path) -> None:
     assert resume_from(config(tmp_path), str(tmp_path / 'epoch_1.pth')).remarks == ()
 
 
+def test_a_run_of_an_earlier_version(tmp_path: Path) -> None:
+    path = tmp_path / 'epoch_1.pth'
+    old = {f'backbone.stages.0.1.{part}': torch.ones(1) for part in ('dwconv.conv.weight', 'beta')}
+    torch.save(dict(meta=dict(epoch=1, iter=4), state_dict=old), path)
+    with pytest.raises(CheckpointError, match='earlier version.*load_from'):
+        resume_from(config(tmp_path), str(path))
+
+
 def test_batches_done(tmp_path: Path) -> None:
     by_iteration = dict(train_cfg=dict(type='IterBasedTrainLoop', max_iters=9))
     ours = str(save(tmp_path / 'interrupted.pth', 1, 7, batches_done=2))

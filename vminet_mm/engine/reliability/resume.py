@@ -1,4 +1,4 @@
-"""Resuming a run so that its end does not tell that it was ever interrupted."""
+"""Bit-exact resume: an interrupted run ends as it would have without the interruption."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
+from ...checkpoints.formats import has_old_names
 from ...compat.patching import temporarily
 from ...errors import CheckpointError, ConfigError
 from .checkpoint_hook import INTERRUPTED, SafeCheckpointHook, replacing
@@ -109,6 +110,11 @@ def _read(path: str, by_iteration: bool) -> ResumePoint:
     meta = content.get('meta') if isinstance(content, Mapping) else None
     if not isinstance(meta, Mapping) or not {'epoch', 'iter'} <= meta.keys():
         raise CheckpointError(f'{path} holds weights and not the state of a run of MMEngine')
+    if has_old_names(content.get('state_dict', {})):
+        raise CheckpointError(
+            f'{path} is of a run of an earlier version, whose optimizer has the parameters in '
+            f'another order; begin a new run from its weights: --cfg-options load_from={path}'
+        )
     # without the entry, MMEngine's own hook saved it
     done = meta.get('batches_done', meta['iter'] if by_iteration else 0)
     seed, epoch = meta.get('seed'), meta['epoch']

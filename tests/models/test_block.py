@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from vminet_mm.models import VMISABlock
+from vminet_mm.models.attention import NoAttention
 
 
 def randomised(block: nn.Module) -> nn.Module:
@@ -31,13 +32,15 @@ def formula(block: VMISABlock, x: torch.Tensor, proj_bn: bool) -> torch.Tensor:
     conv = block.dwconv.conv
     u = norm(F.conv2d(x, conv.weight, conv.bias, padding=3, groups=x.shape[1]), block.dwconv.bn)
     tokens = u.flatten(2).transpose(1, 2)  # (B, L, C)
-    query = F.relu6(tokens @ block.query.weight.flatten(1).t() + block.query.bias)
-    if block.attention == 'none':
+    query = F.relu6(tokens @ block.attn.query.weight.flatten(1).t() + block.attn.query.bias)
+    if isinstance(block.attn, NoAttention):
         y = query
     else:
-        e = query * (tokens @ block.key.weight.flatten(1).t() + block.key.bias)  # (B, L, D)
-        weights = block.alpha.reshape(-1, 1) * block.mask  # (L, D)
-        y = F.relu6(block.scale * (weights * e).sum(1, keepdim=True) + block.beta * e)
+        e = query * (
+            tokens @ block.attn.key.weight.flatten(1).t() + block.attn.key.bias
+        )  # (B, L, D)
+        weights = block.attn.alpha.reshape(-1, 1) * block.attn.mask  # (L, D)
+        y = F.relu6(block.attn.scale * (weights * e).sum(1, keepdim=True) + block.attn.beta * e)
     out = y @ block.proj.conv.weight.flatten(1).t() + block.proj.conv.bias
     out = out.transpose(1, 2).reshape(x.shape)
     return x + (norm(out, block.proj.bn) if proj_bn else out)
@@ -47,7 +50,7 @@ def formula(block: VMISABlock, x: torch.Tensor, proj_bn: bool) -> torch.Tensor:
 @pytest.mark.parametrize('mask', ['tril', 'block'])
 @pytest.mark.parametrize('proj_bn', [False, True])
 def test_formula(attention: str, mask: str, proj_bn: bool) -> None:
-    block = VMISABlock(6, (5, 3), expansion=2, attention=attention, mask=mask, proj_bn=proj_bn)
+    block = VMISABlock(6, (5, 3), attn_cfg=dict(attention=attention, mask=mask, proj_bn=proj_bn))
     block = randomised(block).eval()
     x = torch.randn(2, 6, 5, 3)
     torch.testing.assert_close(block(x), formula(block, x, proj_bn), rtol=1e-4, atol=1e-5)
@@ -55,9 +58,12 @@ def test_formula(attention: str, mask: str, proj_bn: bool) -> None:
 
 def test_initialization() -> None:
     block = VMISABlock(8, (40, 40), expansion=4)
-    assert block.scale.item() == block.beta.item() == 1
-    assert abs(block.alpha.std().item() - 0.02) < 0.002 and abs(block.alpha.mean().item()) < 0.002
-    assert block.query.weight.shape == (32, 8, 1, 1)
+    assert block.attn.scale.item() == block.attn.beta.item() == 1
+    assert (
+        abs(block.attn.alpha.std().item() - 0.02) < 0.002
+        and abs(block.attn.alpha.mean().item()) < 0.002
+    )
+    assert block.attn.query.weight.shape == (32, 8, 1, 1)
     assert 'mask' not in block.state_dict()
 
 
@@ -89,7 +95,7 @@ def test_autocast(device: torch.device) -> None:
 def test_native_grid_of_a_checkpoint_is_resized(log: list[str]) -> None:
     small, large = VMISABlock(4, (2, 3)), VMISABlock(4, (4, 5))
     large.load_state_dict(small.state_dict())
-    expected = F.interpolate(small.alpha[None, None], (4, 5), mode='bicubic')[0, 0] * (6 / 20)
-    torch.testing.assert_close(large.alpha, expected)
+    expected = F.interpolate(small.attn.alpha[None, None], (4, 5), mode='bicubic')[0, 0] * (6 / 20)
+    torch.testing.assert_close(large.attn.alpha, expected)
     resized = [line for line in log if 'resized' in line]
-    assert resized == ['alpha resized from the grid (2, 3) of the checkpoint to (4, 5)']
+    assert resized == ['attn.alpha resized from the grid (2, 3) of the checkpoint to (4, 5)']

@@ -1,0 +1,147 @@
+"""The VMI-SA block: depth-wise convolution and separable self-attention (Section 3.3, Fig. 1)."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.checkpoint import checkpoint
+
+from ..checkpoints.formats import current_name
+from ..ops import attend_and_project
+from .attention import build_attention
+from .options import parse_attn
+
+
+class ConvBN(nn.Sequential):
+    """A convolution with bias, followed by a norm.
+
+    Not mmcv's ConvModule, which warns of every bias before a batch norm.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Edge of the kernel in pixels; the padding keeps the size at stride 1.
+        norm_cfg: Config of the norm.
+        **kwargs: Passed to :class:`torch.nn.Conv2d`.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, norm_cfg: dict, **kwargs
+    ) -> None:
+        conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, **kwargs)
+        norm = build_norm_layer(norm_cfg, out_channels)[1]
+        super().__init__(OrderedDict(conv=conv, bn=norm))
+
+
+class VMISABlock(BaseModule):
+    """A block of VMINet: ``X + DropPath(attention(BN(DWConv7x7(X))) W3 + b3)`` (Fig. 1).
+
+    Args:
+        channels (int): C, the channels of input and output.
+        native_size (tuple[int, int]): (H0, W0), the grid on which alpha and the mask live.
+        expansion (int): k; the hidden channels are D = k * C. Defaults to 2.
+        attn_cfg (dict, optional): Options of the attention, see
+            :func:`vminet_mm.models.options.parse_attn`. By default the paper's.
+        drop_path (float): Probability of dropping the branch of an image in training. Defaults
+            to 0.
+        norm_cfg (dict): Config of the norms. Defaults to ``dict(type='BN')``.
+        with_cp (bool): Recompute the block in the backward pass instead of keeping its
+            activations. Defaults to False.
+        init_cfg (dict, optional): Config of the initialization. Defaults to None.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        native_size: tuple[int, int],
+        expansion: int = 2,
+        attn_cfg: dict | None = None,
+        drop_path: float = 0.0,
+        norm_cfg: dict = dict(type='BN'),
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        attn_cfg = parse_attn(attn_cfg)
+        proj_bn = attn_cfg.pop('proj_bn')
+        del attn_cfg['mask_padding']  # of the backbone
+        self.with_cp = with_cp
+
+        hidden = expansion * channels
+        self.dwconv = ConvBN(channels, channels, 7, norm_cfg, groups=channels)
+        self.attn = build_attention(channels, hidden, native_size, **attn_cfg)
+        if proj_bn:
+            self.proj = ConvBN(hidden, channels, 1, norm_cfg)
+        else:
+            self.proj = nn.Sequential(OrderedDict(conv=nn.Conv2d(hidden, channels, 1)))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape; any H and W from 1 up."""
+        if self.with_cp and torch.is_grad_enabled():
+            branch = checkpoint(
+                self._branch,
+                x,
+                use_reentrant=False,
+                context_fn=lambda: (nullcontext(), _frozen_running_stats(self)),
+            )
+        else:
+            branch = self._branch(x)
+        return x + self.drop_path(branch)
+
+    def _branch(self, x: Tensor) -> Tensor:
+        x = self.dwconv(x)
+        if torch.is_grad_enabled() and not self.with_cp:
+            x = attend_and_project(self.attn.attend, self.proj.conv, *self.attn.inputs(x))
+        else:
+            x = self.proj.conv(self.attn(x))
+        return self.proj.bn(x) if hasattr(self.proj, 'bn') else x
+
+    @torch.no_grad()
+    def switch_to_deploy(self) -> None:
+        """Fold, in place and for inference only, what follows one another linearly.
+
+        Batch norms go into their convolutions, s0 into alpha, and W1 and W2 become one
+        convolution. The result changes by rounding alone; the state dict is another one.
+        """
+        self.dwconv = fold_norm(self.dwconv)
+        self.proj = fold_norm(self.proj)
+        self.attn.switch_to_deploy()
+        self.eval().requires_grad_(False)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        """Take the names of checkpoints from before the attention was a module of its own."""
+        for name in [k for k in state_dict if k.startswith(prefix)]:
+            new_name = prefix + current_name(name[len(prefix) :])
+            if new_name != name:
+                state_dict[new_name] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def fold_norm(layers: nn.Sequential) -> nn.Sequential:
+    """A convolution with the batch norm after it folded in, where there is one."""
+    if len(layers) < 2 or not isinstance(layers.bn, _BatchNorm):
+        return layers
+    return nn.Sequential(OrderedDict(conv=fuse_conv_bn_eval(layers.conv.eval(), layers.bn.eval())))
+
+
+@contextmanager
+def _frozen_running_stats(module: nn.Module) -> Iterator[None]:
+    """Keep the running statistics: recomputing a batch must not count it twice."""
+    # batch norm saves the statistics for its backward pass, so it must go on tracking them here
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    buffers = [buffer for norm in norms for buffer in norm.buffers()]
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
