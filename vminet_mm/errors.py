@@ -10,16 +10,15 @@ import signal
 SHOWN_LETTERS = 300  # of an error, which may hold all that was read
 
 
-def one_line(text: object) -> str:
-    """Text without line breaks."""
-    return ' '.join(str(text).split())
+def one_line(text: object, length: int | None = None) -> str:
+    """Text without line breaks, cut to a length if one is given."""
+    text = ' '.join(str(text).split())
+    return text if length is None or len(text) <= length else f'{text[:length]} ...'
 
 
 def error_text(error: BaseException, length: int = SHOWN_LETTERS) -> str:
     """Kind of an error and what it says, in one line of bounded length."""
-    text = one_line(error)
-    if len(text) > length:
-        text = f'{text[:length]} ...'
+    text = one_line(error, length)
     return f'{type(error).__name__}: {text}' if text else type(error).__name__
 
 

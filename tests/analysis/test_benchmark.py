@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from tiny_configs import tiny_config
 
-from vminet_mm.analysis import benchmark
+from vminet_mm.analysis import benchmark, downstream
 from vminet_mm.analysis.benchmark import Case, Settings, machine, run_benchmark
 from vminet_mm.analysis.model_zoo import parse_spec
 
@@ -209,3 +210,15 @@ def test_downstream_tool_says_what_is_wrong(
 ) -> None:
     with pytest.raises(SystemExit, match=f'^error: .*{message}'):
         run_tool(monkeypatch, 'benchmark_downstream', *arguments)
+
+
+def test_a_classifier_is_normalized_as_its_config_says() -> None:
+    """Its data preprocessor stands beside the model in the config."""
+    cfg = tiny_config('classification')
+    assert 'data_preprocessor' not in cfg.model
+    settings = Settings(device='cpu', batch=2, sizes=((32, 64),))
+    predictor = downstream.Predictor(cfg, settings)
+    preprocessor = predictor.model.data_preprocessor
+    assert preprocessor.mean.flatten().tolist() == pytest.approx(cfg.data_preprocessor.mean)
+    assert preprocessor.to_rgb == cfg.data_preprocessor.to_rgb
+    assert len(predictor()) == 2

@@ -137,7 +137,7 @@ def test_the_config_that_stands_for_a_folder(folder: Path) -> None:
         'made_r5_voc.py',
     ):
         write(folder, DETECTOR, name)
-    assert [path.name for path in candidates(folder, 'mmdet')] == [
+    assert [path.name for path in candidates(folder)] == [
         'made_r50_coco.py',
         'made_r50-long_coco.py',
         'made_r5_voc.py',
@@ -145,12 +145,12 @@ def test_the_config_that_stands_for_a_folder(folder: Path) -> None:
     ]
     write(folder, "_base_ = 'absent.py'\n", 'made_r_coco.py')  # as one of mmdet's has
     write(folder, 'data = 1\n', 'made__coco.py')
-    path, cfg = find_config(folder, 'mmdet')
+    path, cfg = find_config(folder)
     assert (path.name, cfg.model.type) == ('made_r50_coco.py', 'FCOS')
     for path in folder.glob('*.py'):
         path.unlink()
     with pytest.raises(NotApplicableError, match='no config'):
-        find_config(folder, 'mmdet')
+        find_config(folder)
 
 
 def test_all_folders_are_listed() -> None:

@@ -102,7 +102,7 @@ UNTRAINABLE = {
         CLASSIFIER,
         dict(default_scope='mmpretrian'),
         {},
-        "default_scope is 'mmpretrian', and there is no such package; it is 'mmdet', 'mmseg' or",
+        "default_scope is 'mmpretrian', and there is no such package; it is 'mmdet'",
     ),
     'model of another package': (
         CLASSIFIER,

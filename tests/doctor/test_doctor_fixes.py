@@ -100,11 +100,6 @@ def test_the_rule_holds_for_what_is_installed() -> None:
     assert (torch[0], int(torch[1]) + 15) == ('2', int(torchvision[1]))
 
 
-def test_long_errors_are_cut_and_in_one_line() -> None:
-    assert fixes.shorten('a\n  b') == 'a b'
-    assert fixes.shorten('x' * 300) == 'x' * 200 + '...'
-
-
 @pytest.fixture
 def unread() -> Iterator[None]:
     """The requirements are read anew, in this test and after it."""

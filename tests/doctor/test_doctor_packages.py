@@ -6,8 +6,9 @@ from types import ModuleType
 import pytest
 
 from vminet_mm.doctor import packages
-from vminet_mm.doctor.packages import PACKAGES, TASKS, check_packages
+from vminet_mm.doctor.packages import PACKAGES, check_packages
 from vminet_mm.doctor.report import can_train
+from vminet_mm.tasks import SCOPES
 
 ALL = {package.name for package in PACKAGES}
 Break = Callable[..., None]
@@ -65,9 +66,9 @@ def test_one_task_that_fails_leaves_the_others(broken: Break, installed: Callabl
 
 
 def test_no_task_is_left(broken: Break, installed: Callable) -> None:
-    broken(**{name: ImportError('broken') for name in TASKS})
+    broken(**{name: ImportError('broken') for name in SCOPES})
     section, usable = check_packages()
-    assert usable == ALL - set(TASKS)
+    assert usable == ALL - set(SCOPES)
     assert len(section.problems) == 3
     assert not can_train([section])
 

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vminet_mm.errors import InputError
-from vminet_mm.inference.coco_ids import coco_ids
+from vminet_mm.inference.coco_ids import coco_ids, write_results
 
 FILES = [Path('a/000000000139.jpg'), Path('a/7.png')]
 
@@ -41,3 +42,14 @@ def test_of_an_annotation_file(tmp_path: Path) -> None:
         coco_ids('ab', FILES, file)
     with pytest.raises(InputError, match='cannot be opened'):
         coco_ids('ab', FILES, tmp_path / 'none.json')
+
+
+def test_results_of_images_without_objects(tmp_path: Path) -> None:
+    path = tmp_path / 'results.json'
+    write_results(path, [], [1])
+    assert json.loads(path.read_text()) == []
+    one = dict(bboxes=np.array([[1, 2, 4, 7]]), scores=np.array([0.5]), labels=np.array([1]))
+    none = dict(bboxes=np.zeros((0, 4)), scores=np.zeros(0), labels=np.zeros(0, int))
+    write_results(path, [dict(none, img_id=3), dict(one, img_id=4)], [10, 20])
+    expected = dict(image_id=4, bbox=[1, 2, 3, 5], score=0.5, category_id=20)
+    assert json.loads(path.read_text()) == [expected]

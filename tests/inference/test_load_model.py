@@ -85,6 +85,20 @@ def test_bad_configs(files: Files) -> None:
         load_model('none.py', checkpoint)
 
 
+@pytest.mark.parametrize('task', CLASSES)
+def test_random_weights_are_the_same_in_every_call(task: str) -> None:
+    cfg = tiny_config(task)
+    first = load_model(cfg, None, device='cpu')
+    torch.manual_seed(7)
+    expected = torch.rand(2)
+    torch.manual_seed(7)
+    again = load_model(cfg, None, device='cpu')
+    assert torch.equal(torch.rand(2), expected)  # of the caller's generator nothing is used up
+    for name, value in again.model.state_dict().items():
+        assert torch.equal(value, first.model.state_dict()[name]), name
+    assert first.task == task and len(first.classes) == len(CLASSES[task])
+
+
 def test_only_a_vminet_can_be_folded(tmp_path: Path) -> None:
     cfg = tiny_config('classification')
     cfg.model.backbone = dict(type='ResNet', depth=18)

@@ -1,5 +1,6 @@
 """What models predict through the Predictor, against the packages' own ways to do it."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from vminet_mm.inference import (
     VideoWriter,
     load_model,
 )
+from vminet_mm.inference.coco_ids import write_results
 
 Files = dict[str, tuple[str, str]]
 Models = dict[str, Predictor]
@@ -49,7 +51,7 @@ def assert_same(first: dict, second: dict) -> None:
                 )
 
 
-def test_detection_is_mmdets(files: Files, models: Models, photo: str) -> None:
+def test_detection_is_mmdets(files: Files, models: Models, photo: str, tmp_path: Path) -> None:
     from mmdet.apis import inference_detector, init_detector
 
     config, checkpoint = files['detection']
@@ -60,14 +62,16 @@ def test_detection_is_mmdets(files: Files, models: Models, photo: str) -> None:
     (prediction,) = models['detection'](photo)
     assert len(expected) > 3
     order = torch.argsort(expected.scores, descending=True, stable=True)
-    found = prediction.coco(7, [10, 20, 30, 40, 50])
+    write_results(tmp_path / 'r.json', [prediction.coco(7)], [10, 20, 30, 40, 50])
+    found = json.loads((tmp_path / 'r.json').read_text())
+    assert {path.name for path in tmp_path.iterdir()} == {'photo.png', 'r.json'}
     assert len(found) == len(expected)
     for one, k in zip(found, order, strict=True):
         left, top, right, bottom = expected.bboxes[k].tolist()
         np.testing.assert_allclose(
             one['bbox'], (left, top, right - left, bottom - top), rtol=1e-5, atol=1e-4
         )
-        assert one['score'] == expected.scores[k].item()
+        assert one['score'] == pytest.approx(expected.scores[k].item())
         assert (one['image_id'], one['category_id']) == (7, 10 * (int(expected.labels[k]) + 1))
         np.testing.assert_array_equal(
             rle.decode(one['segmentation']).astype(bool), expected.masks[k]

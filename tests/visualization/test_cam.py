@@ -12,6 +12,7 @@ import torch
 from tiny_configs import tiny_config, write_model
 from torch import Tensor, nn
 
+from vminet_mm.inference import load_model
 from vminet_mm.visualization.cam import (
     METHODS,
     Column,
@@ -21,7 +22,7 @@ from vminet_mm.visualization.cam import (
     save_grid,
 )
 from vminet_mm.visualization.cam_scores import SCORES, Settings, find_class
-from vminet_mm.visualization.loading import LoadedModel, Sample, load_model
+from vminet_mm.visualization.loading import LoadedModel, Sample
 
 ROOT = Path(__file__).parents[2]
 TOOL = str(ROOT / 'tools/visualization/cam.py')
@@ -182,7 +183,7 @@ def loaded_tiny(scope: str) -> LoadedModel:
     cfg.merge_from_dict(
         {'model.data_preprocessor.pad_size_divisor': 32} if scope == 'mmdet' else {}
     )
-    return load_model(cfg, device='cpu')
+    return LoadedModel.of(load_model(cfg, None, device='cpu'))
 
 
 @pytest.fixture(scope='module')
@@ -226,7 +227,7 @@ def test_a_backbone_that_cuts_the_padding_off_has_the_maps_of_the_picture(pictur
         type='SizedDataPreprocessor', base='DetDataPreprocessor', pad_size_divisor=32
     )
     cfg.model.backbone.mask_padding = True
-    loaded = load_model(cfg, device='cpu')
+    loaded = LoadedModel.of(load_model(cfg, None, device='cpu'))
     given = loaded.read(picture)
     assert given.inputs.shape[2:] == (128, 160)
     (layers,) = choose_layers([loaded.model])
@@ -252,7 +253,7 @@ def test_picture_is_the_image_in_rgb(picture: Path) -> None:
 def test_frozen_layers_have_maps(picture: Path) -> None:
     cfg = tiny_config('classification')
     cfg.model.backbone.frozen_stages = 4
-    loaded = load_model(cfg, device='cpu')
+    loaded = LoadedModel.of(load_model(cfg, None, device='cpu'))
     free = loaded_tiny('mmpretrain')  # of the same random weights
     maps = []
     for model in (loaded, free):

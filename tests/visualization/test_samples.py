@@ -13,7 +13,8 @@ from mmengine.structures import InstanceData, PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
-from vminet_mm.visualization.samples import class_colors, save_page
+from vminet_mm.inference.colors import class_colors
+from vminet_mm.visualization.samples import save_page
 
 GROUND = (40, 120, 160)  # nothing else on a page is like it, or like its blends
 RED, GREEN = (255, 0, 0), (0, 255, 0)

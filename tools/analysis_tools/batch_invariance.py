@@ -8,7 +8,7 @@ import argparse
 from vminet_mm.analysis import batch_invariance
 from vminet_mm.engine import add_cfg_options, load_config, require_data, run_tool
 from vminet_mm.errors import ConfigError
-from vminet_mm.visualization.loading import add_device
+from vminet_mm.inference.loading import add_device
 
 
 def parse_args() -> argparse.Namespace:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from vminet_mm.analysis import downstream
 from vminet_mm.analysis.benchmark_switches import add_switches, make_settings, publish
-from vminet_mm.analysis.complexity import DEFAULT_SHAPES
 from vminet_mm.engine import add_cfg_options, load_config, run_tool
 from vminet_mm.errors import ConfigError
+from vminet_mm.tasks import SIZES_TEXT, task_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,10 +25,7 @@ def parse_args() -> argparse.Namespace:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='of the images; by default '
-        + ', '.join(
-            f'{height} {width} ({scope})' for scope, (height, width) in DEFAULT_SHAPES.items()
-        ),
+        help='of the images; by default ' + SIZES_TEXT,
     )
     parser.add_argument('--batch', type=int, default=1, help='images in a batch; %(default)s')
     parser.add_argument(
@@ -47,8 +44,7 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     configs = {Path(path).stem: load_config(path, args.cfg_options) for path in args.configs}
     for name, cfg in configs.items():
-        if cfg.get('default_scope') not in DEFAULT_SHAPES:
-            raise ConfigError(f'{name}: the default_scope is none of {", ".join(DEFAULT_SHAPES)}')
+        task_of(cfg, name)
     try:
         sizes = (tuple(args.size),) if args.size else ()
         settings = make_settings(args, batch=args.batch, sizes=sizes, memory_format='contiguous')

@@ -2,9 +2,10 @@
 
 import argparse
 
-from vminet_mm.analysis.complexity import DEFAULT_SHAPES, count_complexity, to_json, to_table
+from vminet_mm.analysis.complexity import count_complexity, to_json, to_table
 from vminet_mm.engine import add_cfg_options, load_config, run_tool
 from vminet_mm.errors import ConfigError
+from vminet_mm.tasks import SIZES_TEXT
 
 
 def parse_args() -> argparse.Namespace:
@@ -15,10 +16,7 @@ def parse_args() -> argparse.Namespace:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='size of the image; by default '
-        + ', '.join(
-            f'{height} {width} ({scope})' for scope, (height, width) in DEFAULT_SHAPES.items()
-        ),
+        help='size of the image; by default ' + SIZES_TEXT,
     )
     parser.add_argument('--format', choices=['table', 'json'], default='table', help='output')
     add_cfg_options(parser)
@@ -27,8 +25,6 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
-    if cfg.get('default_scope') not in DEFAULT_SHAPES:
-        raise ConfigError(f'the default_scope of the config is none of {", ".join(DEFAULT_SHAPES)}')
     if args.shape and min(args.shape) < 1:
         raise ConfigError(f'--shape takes two positive numbers, not {args.shape}')
     counts = count_complexity(cfg, args.shape)

@@ -7,6 +7,7 @@ import argparse
 
 from vminet_mm.engine import add_cfg_options, load_config, run_tool
 from vminet_mm.errors import ConfigError
+from vminet_mm.inference.loading import add_device, load_model
 from vminet_mm.visualization.cam import (
     METHODS,
     Column,
@@ -15,7 +16,7 @@ from vminet_mm.visualization.cam import (
     save_grid,
 )
 from vminet_mm.visualization.cam_scores import REGIONS, Settings
-from vminet_mm.visualization.loading import add_device, load_model
+from vminet_mm.visualization.loading import LoadedModel
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,7 +67,11 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     models = [
-        load_model(load_config(config, args.cfg_options), *checkpoint, device=args.device)
+        LoadedModel.of(
+            load_model(
+                load_config(config, args.cfg_options), *checkpoint or [None], device=args.device
+            )
+        )
         for config, *checkpoint in args.model
     ]
     settings = Settings(args.method, args.target_category, args.region, args.score_thr)

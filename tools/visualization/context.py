@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from vminet_mm.engine import add_cfg_options, load_config, run_tool
 from vminet_mm.errors import ConfigError
+from vminet_mm.inference.loading import add_device, load_model
 from vminet_mm.models import set_image_sizes
 from vminet_mm.visualization.context_maps import (
     area_of,
@@ -27,7 +28,7 @@ from vminet_mm.visualization.context_plots import (
     save_fractions,
     save_receptive_field,
 )
-from vminet_mm.visualization.loading import Sample, add_device, load_model
+from vminet_mm.visualization.loading import LoadedModel, Sample
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,7 +60,7 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     out = Path(args.out_dir or Path(cfg.work_dir) / 'context')
-    loaded = load_model(cfg, args.checkpoint, args.device)
+    loaded = LoadedModel.of(load_model(cfg, args.checkpoint, args.device))
     try:
         backbone = find_backbone(loaded.model)
         blocks = find_attentions(backbone, args.blocks)

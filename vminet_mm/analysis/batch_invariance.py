@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..errors import ConfigError
+from ..inference import load_model
 from ..models import VMINet, set_image_sizes
 from ..models.padding import image_sizes, resize
-from ..visualization.loading import load_model
 from .complexity import quiet
 from .latency import device_clock, median_ratio, quartiles, time_in_turn
 
@@ -74,7 +74,7 @@ class Study:
     Args:
         cfg: Of a detector or segmentor with a VMINet; changed in place.
         checkpoint: Its weights, or None for random ones.
-        device: See :func:`vminet_mm.visualization.loading.load_model`.
+        device: See :func:`vminet_mm.inference.load_model`.
 
     Raises:
         ConfigError: If the model has no VMINet or no data preprocessor, or a file is missing.
@@ -87,7 +87,7 @@ class Study:
         if preprocessor.type != 'SizedDataPreprocessor':
             preprocessor.update(type='SizedDataPreprocessor', base=preprocessor.type)
         self.cfg = cfg
-        self.model = load_model(cfg, checkpoint, device).model.eval()
+        self.model = load_model(cfg, checkpoint, device).model
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
             self.loader: DataLoader = Runner.build_dataloader(cfg.test_dataloader)
 

@@ -41,9 +41,7 @@ from torch import Tensor, nn
 
 from ..models import VMISA, VMINet
 from ..ops import choose_op
-
-# by default_scope: the size in pixels that papers state MACs at
-DEFAULT_SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 512), 'mmpretrain': (224, 224)}
+from ..tasks import DETECTION, task_of
 
 
 @dataclass(frozen=True)
@@ -135,13 +133,13 @@ def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Compl
 
     Args:
         cfg: A config of mmdet, mmseg or mmpretrain, left unchanged.
-        shape: Height and width of the image, by default :data:`DEFAULT_SHAPES` of the task.
+        shape: Height and width of the image, by default that of the task's papers.
 
     Returns:
         Complexity: The counts, see the head of this module for what they contain.
     """
-    scope = cfg.default_scope
-    shape = tuple(shape or DEFAULT_SHAPES[scope])
+    task = task_of(cfg)
+    scope, shape = task.scope, tuple(shape or task.image_size)
     with DefaultScope.overwrite_default_scope(scope), quiet(), torch.no_grad():
         model = MODELS.build(_without_suppression(cfg.model)).eval()
         _define_attention(model)
@@ -176,13 +174,11 @@ class _TensorMode(nn.Module):
         self.scope = scope
 
     def forward(self, image: Tensor) -> object:
-        if self.scope != 'mmdet':
+        if self.scope != DETECTION.scope:
             return self.model(image, mode='tensor')
-        from mmdet.structures import DetDataSample  # not needed by the other tasks
-
         size = tuple(int(edge) for edge in image.shape[-2:])
         sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), size)
-        sample = DetDataSample(metainfo=dict(sizes, scale_factor=(1.0, 1.0)))
+        sample = DETECTION.make_sample(**sizes, scale_factor=(1.0, 1.0))
         return self.model(image, [sample], mode='tensor')
 
 

@@ -16,9 +16,11 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import BaseDataElement
 from tqdm import tqdm
 
+from ..engine.config import model_config
+from ..tasks import task_of
 from .benchmark import Settings, machine, time_with_progress
 from .benchmark_report import Measurement, Report, make_report
-from .complexity import DEFAULT_SHAPES, quiet
+from .complexity import quiet
 from .memory import peak_bytes
 
 
@@ -31,13 +33,16 @@ class Predictor:
     """
 
     def __init__(self, cfg: Config, settings: Settings) -> None:
-        self.scope, self.settings = cfg.default_scope, settings
-        self.size = settings.sizes[0] if settings.sizes else DEFAULT_SHAPES[self.scope]
+        task = task_of(cfg)
+        self.scope, self.settings = task.scope, settings
+        self.size = settings.sizes[0] if settings.sizes else task.image_size
         with DefaultScope.overwrite_default_scope(self.scope), quiet():
-            model = MODELS.build(cfg.model)
+            model = MODELS.build(model_config(cfg))
         self.model = model.eval().to(settings.device)
         images = torch.randint(256, (settings.batch, 3, *self.size), dtype=torch.uint8)
-        samples = [_data_sample(self.scope, self.size) for _ in images]
+        # what a pipeline says of an image that it has not resized
+        pixels = dict(img_shape=self.size, ori_shape=self.size, scale_factor=(1.0, 1.0))
+        samples = [task.make_sample(**pixels) for _ in images]
         self.data = dict(inputs=list(images.to(settings.device)), data_samples=samples)
 
     @property
@@ -53,17 +58,6 @@ class Predictor:
             DefaultScope.overwrite_default_scope(self.scope),
         ):
             return self.model.test_step(self.data)
-
-
-def _data_sample(scope: str, size: tuple[int, int]) -> BaseDataElement:
-    """What a pipeline says of an image that it has not resized."""
-    if scope == 'mmdet':  # each package is needed by its own task alone
-        from mmdet.structures import DetDataSample as Sample
-    elif scope == 'mmseg':
-        from mmseg.structures import SegDataSample as Sample
-    else:
-        from mmpretrain.structures import DataSample as Sample
-    return Sample(metainfo=dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)))
 
 
 def run_downstream(

@@ -28,6 +28,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
 from ..models import VMINet
+from ..tasks import CLASSIFICATION
 from .authors_model import ARCHS, RELEASES, AuthorsVMINet
 from .published import Published, published_top1
 
@@ -46,7 +47,7 @@ class ModelSpec:
 
     Attributes:
         text: The spec itself.
-        family: ``'vminet'``, ``'reference'``, ``'timm'`` or ``'mmpretrain'``.
+        family: ``vminet``, ``reference``, ``timm`` or ``mmpretrain``.
         name: The arch of the first two, the name within the package of the others.
         options: For the constructor.
         deploy: Whether the model is folded for inference.
@@ -77,7 +78,7 @@ def parse_spec(text: str) -> ModelSpec:
         name = arch
     else:
         family = 'timm'
-    if name in ('timm', 'mmpretrain') and rest:
+    if name in ('timm', CLASSIFICATION.scope) and rest:
         family, name = name, rest.pop(0)
     if len(rest) > 1:
         raise ValueError(f'{text!r} has too many colons; a spec is NAME[:OPTION[,OPTION...]]')

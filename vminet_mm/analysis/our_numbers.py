@@ -13,6 +13,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..models import VMINet
+from ..tasks import CLASSIFICATION
 from .complexity import Complexity, count_complexity
 from .paper_tables import Column, Row, Table
 from .published import NEUTRAL
@@ -41,7 +42,7 @@ def fill_facts(tables: list[Table], configs: Path) -> None:
 def fill_counts(
     tables: list[Table], configs: Path, peers: bool, progress: Callable[[str], None]
 ) -> None:
-    """Count parameters and MACs, in the sizes of :data:`.complexity.DEFAULT_SHAPES`.
+    """Count parameters and MACs, in the sizes of :attr:`.Task.image_size`.
 
     A model that cannot be built here, for want of a package or a config, gets a note.
 
@@ -80,7 +81,7 @@ def _config_of(row: Row, configs: Path) -> Config:
     package, name = row.measure.split('::')
     if package == 'timm':
         model = dict(type='TimmClassifier', model_name=name, pretrained=False)
-        return Config(dict(default_scope='mmpretrain', model=model))
+        return Config(dict(default_scope=CLASSIFICATION.scope, model=model))
     cfg = Config.fromstring(f"_base_ = ['{row.measure}']", '.py')
     cfg.merge_from_dict(dict(model=deepcopy(row.changes)))
     return cfg

@@ -23,7 +23,7 @@ def published_top1(family: str, name: str, options: dict) -> Published | None:
     """The accuracy in percent and its source, or None where none is known.
 
     Args:
-        family: ``'vminet'``, ``'reference'``, ``'timm'`` or ``'mmpretrain'``.
+        family: ``vminet``, ``reference``, ``timm`` or ``mmpretrain``.
         name: The arch, or the model's name in the package.
         options: The options that it is built with.
     """

@@ -1,18 +1,16 @@
 """The accuracy that training runs reached, read from their work dirs.
 
-A work dir holds what MMEngine writes there: the config as ``NAME.py``, checkpoints, and for each
-start of the run a folder ``TIME/vis_data`` with the config and, in ``scalars.json``, a line for
-each logged iteration and each validation. The starts which have the model of the latest one are
-taken as one run that was resumed; where two validated the same epoch, the later start counts.
+A work dir holds what MMEngine writes there: the config as ``NAME.py``, checkpoints, and the logs
+that :mod:`.run_log` reads.
 """
 
-import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
+
+from .run_log import SCALARS, find_starts, read_log
 
 
 @dataclass(frozen=True)
@@ -73,41 +71,33 @@ def find_runs(work_dirs: str | Path) -> list[Run]:
 
     A folder that does not exist has none. What is no run of MMEngine's is passed over.
     """
-    starts: dict[Path, list[Path]] = {}
-    for scalars in sorted(Path(work_dirs).rglob('vis_data/scalars.json')):
-        starts.setdefault(scalars.parents[2], []).append(scalars)
-    runs = [_read_run(folder, files) for folder, files in sorted(starts.items())]
+    folders = {scalars.parents[2] for scalars in Path(work_dirs).rglob(SCALARS)}
+    runs = [_read_run(folder) for folder in sorted(folders)]
     return [run for run in runs if run]
 
 
-def _read_run(folder: Path, starts: list[Path]) -> Run | None:
+def _read_run(folder: Path) -> Run | None:
     """The run of a work dir; None where it has no config, or was never validated."""
-    configs = [_load(start.with_name('config.py')) for start in starts]
-    name = _name_of(folder, starts[-1].with_name('config.py'))
-    if configs[-1] is None or name is None:
+    log = read_log(find_starts(folder))
+    latest = log.starts[-1]
+    name = _name_of(folder, latest.config_file) if _trains(latest.cfg) else None
+    if name is None:
         return None
-    metrics = {
-        line.pop('step'): line
-        for start, cfg in zip(starts, configs, strict=True)
-        # a folder may have been used for one model and then for another
-        if cfg is not None and cfg.model == configs[-1].model
-        for line in _validations(start)
-    }
-    if not metrics:
-        return None
-    unit, length = train_length(configs[-1])
+    unit, length = train_length(latest.cfg)
     scores = [
-        Score(step, metrics[step], _checkpoint_of(folder, unit, step)) for step in sorted(metrics)
+        Score(line['step'], _metrics(line), _checkpoint_of(folder, unit, line['step']))
+        for line in log.validations
+        if line['step'] > 0  # else validated without training
     ]
-    return Run(folder, name, unit, length, scores)
+    return Run(folder, name, unit, length, scores) if scores else None
 
 
-def _load(config: Path) -> Config | None:
-    """The config that a start of a run has dumped; None where it has not, or does not train."""
-    if not config.is_file():
-        return None
-    cfg = Config.fromfile(config, import_custom_modules=False)
-    return cfg if cfg.get('train_cfg') and cfg.get('model') else None
+def _trains(cfg: Config | None) -> bool:
+    return cfg is not None and bool(cfg.get('train_cfg') and cfg.get('model'))
+
+
+def _metrics(line: dict) -> dict[str, float]:
+    return {key: value for key, value in line.items() if key != 'step'}
 
 
 def _name_of(folder: Path, dumped: Path) -> str | None:
@@ -117,18 +107,6 @@ def _name_of(folder: Path, dumped: Path) -> str | None:
         text = dumped.read_text()
         configs = [config for config in configs if config.read_text() == text]
     return configs[0].stem if len(configs) == 1 else None
-
-
-def _validations(scalars: Path) -> Iterator[dict]:
-    """The lines of a scalars file that a validation wrote; those of the training have a rate."""
-    for text in scalars.read_text().splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:  # a killed run leaves half a line
-            continue
-        # step 0: validated without training
-        if 'lr' not in line and 'loss' not in line and line.get('step', 0) > 0:
-            yield line
 
 
 def _checkpoint_of(folder: Path, unit: str, step: int) -> Path | None:

@@ -25,16 +25,19 @@ def apply() -> None:
 
 def _fix_pipeline(compose: type) -> None:
     def call(original: Any, self: Any, data: Any) -> Any:
-        try:
-            return original(self, data)
-        except (DataError, MemoryError):
-            raise
-        except Exception as error:  # any transform may raise anything
-            # the frame of the loop over the transforms, in its variable `t` the one that failed
-            frame = error.__traceback__.tb_next.tb_frame if error.__traceback__.tb_next else None
-            step = type(frame.f_locals.get('t')).__name__ if frame else 'the pipeline'
-            name = _name(data, step)
-            raise DataError(f'{name}{step} fails, {error_text(error)}; {REMEDY}') from error
+        results = data
+        for transform in self.transforms:  # as the original does, which would not tell where it is
+            try:
+                results = transform(results)
+            except (DataError, MemoryError):
+                raise
+            except Exception as error:  # any transform may raise anything
+                step = type(transform).__name__
+                name = _name(data, step)
+                raise DataError(f'{name}{step} fails, {error_text(error)}; {REMEDY}') from error
+            if results is None:
+                return None
+        return results
 
     wrap(compose, '__call__', call, __name__)
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 from .shapes import CLASSES, SEG_CLASSES, Scene
 
 JPEG_QUALITY = 95
@@ -58,11 +59,11 @@ def annotation(mask: np.ndarray, label: int) -> dict:
 
 
 class CocoWriter:
-    """``annotations/instances_{split}2017.json`` and ``{split}2017/*.jpg``."""
+    """A split in the layout of COCO, in its folder of the built-in data."""
 
     def __init__(self, root: Path, split: str) -> None:
-        self.images_dir = root / f'{split}2017'
-        self.path = root / 'annotations' / f'instances_{split}2017.json'
+        layout = DETECTION.layout
+        self.images_dir, self.path = layout.folders(root / layout.mini, split)
         self.images: list[dict] = []
         self.annotations: list[dict] = []
         self.images_dir.mkdir(parents=True)
@@ -96,12 +97,11 @@ class CocoWriter:
 
 
 class AdeWriter:
-    """``images/{training,validation}/*.jpg`` and ``annotations/{training,validation}/*.png``."""
+    """A split in the layout of ADE20K, in its folder of the built-in data."""
 
     def __init__(self, root: Path, split: str) -> None:
-        folder = {'train': 'training', 'val': 'validation'}[split]
-        self.images_dir = root / 'images' / folder
-        self.labels_dir = root / 'annotations' / folder
+        layout = SEGMENTATION.layout
+        self.images_dir, self.labels_dir = layout.folders(root / layout.mini, split)
         self.pixels = np.zeros(len(SEG_CLASSES), dtype=np.int64)
         self.images_dir.mkdir(parents=True)
         self.labels_dir.mkdir(parents=True)
@@ -156,7 +156,9 @@ class ImageNetWriter:
     """``{split}/<class>/*.jpg``, square crops of a fixed size around single objects."""
 
     def __init__(self, root: Path, split: str, crop_size: int) -> None:
-        self.folders = [root / split / name for name in CLASSES]
+        layout = CLASSIFICATION.layout
+        images_dir, _ = layout.folders(root / layout.mini, split)
+        self.folders = [images_dir / name for name in CLASSES]
         self.crop_size = crop_size
         self.counts = [0] * len(CLASSES)
         for folder in self.folders:

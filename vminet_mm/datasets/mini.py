@@ -19,13 +19,14 @@ import numpy as np
 from mmengine.logging import print_log
 from tqdm import tqdm
 
+from ..tasks import TASKS
 from .layouts import AdeWriter, CocoWriter, ImageNetWriter, encode
 from .shapes import MIN_SIDE, draw_scene
 
 GENERATOR_VERSION = 1  # raise it with any change that changes a byte of the output
 MARKER = 'mini_data.json'
 UNFINISHED = 'mini_data.unfinished'  # stands in for the marker while the files are being written
-LAYOUTS = ('coco', 'ade', 'imagenet')
+LAYOUTS = tuple(task.layout.mini for task in TASKS)
 SPLITS = ('train', 'val')
 MIN_CROP = 16  # pixels
 
@@ -162,9 +163,9 @@ def _write_split(
     root: Path, split: str, number: int, seed: int, size: tuple[int, int], crop_size: int
 ) -> dict:
     """Write ``number`` scenes of a split in all layouts; returns the counts by class."""
-    coco = CocoWriter(root / 'coco', split)
-    ade = AdeWriter(root / 'ade', split)
-    imagenet = ImageNetWriter(root / 'imagenet', split, crop_size)
+    coco = CocoWriter(root, split)
+    ade = AdeWriter(root, split)
+    imagenet = ImageNetWriter(root, split, crop_size)
     for index in tqdm(range(number), desc=split, disable=None):  # no bar unless on a terminal
         rng = np.random.default_rng([seed, SPLITS.index(split), index])
         scene = draw_scene(rng, *size)

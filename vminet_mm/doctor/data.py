@@ -3,27 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from .fixes import install, shorten
+from ..errors import error_text
+from ..tasks import MINI_ROOT, SCOPES, TASKS
+from .fixes import install
 from .report import Section
 
-MINI = 'data/mini'
 # name: where the configs look for it, and what lies there
 LAYOUTS = {
-    'COCO': (
-        'data/coco',
-        (
-            'annotations/instances_train2017.json',
-            'annotations/instances_val2017.json',
-            'train2017',
-            'val2017',
-        ),
-    ),
-    'ADE20K': (
-        'data/ade/ADEChallengeData2016',
-        ('images/training', 'images/validation', 'annotations/training', 'annotations/validation'),
-    ),
-    'ImageNet': ('data/imagenet', ('train', 'val')),
-    'built-in': (MINI, ('coco', 'ade', 'imagenet')),
+    **{task.layout.name: (task.layout.root, task.layout.parts()) for task in TASKS},
+    'built-in': (MINI_ROOT, [task.layout.mini for task in TASKS]),
 }
 
 
@@ -59,7 +47,7 @@ def _recognize(section: Section, data_root: str) -> None:
 def _supply(root: str) -> str:
     """The command that puts data where they are looked for."""
     root = root.rstrip('/')
-    if (Path(root) / '_').is_relative_to(MINI):
+    if (Path(root) / '_').is_relative_to(MINI_ROOT):
         return 'python tools/dataset_converters/make_mini_data.py'
     return f'mkdir -p {Path(root).parent} && ln -s WHERE_THE_DATA_ARE {root}'
 
@@ -87,8 +75,8 @@ def check_config(config: str, data_root: str | None, usable: set[str]) -> tuple[
     try:
         cfg = load_config(config, data_root=data_root)
     except Exception as error:  # a config is a program
-        what = f'{config} cannot be read: {type(error).__name__}: {shorten(str(error))}'
-        missing = [name for name in ('mmdet', 'mmseg', 'mmpretrain') if name not in usable]
+        what = f'{config} cannot be read: {error_text(error)}'
+        missing = [name for name in SCOPES if name not in usable]
         base = next((name for name in missing if name in str(error)), None)
         section.problem(what, install(base) if base else f'python -i {config}')
         return section, None

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import error_text
+from ..tasks import SCOPES
 from .data import check_config, check_roots
-from .fixes import shorten
-from .machine import check_devices, check_space, check_triton
-from .packages import TASKS, check_packages
+from .machine import check_devices, check_environment, check_space, check_triton
+from .packages import check_packages
 from .report import Section
 from .upstream import check_compat, check_operators
 
@@ -28,7 +29,9 @@ def diagnose(
     packages, usable = check_packages(installed)
     sections = [packages]
     if {'numpy', 'torch'} <= usable:
-        sections += [_run(check_devices), _run(check_compat, usable.issuperset(TASKS))]
+        sections += [_run(check_devices), _run(check_compat, usable.issuperset(SCOPES))]
+    if 'mmengine' in usable:
+        sections.append(_run(check_environment))
     if 'mmcv' in usable:
         sections.append(_run(check_operators))
     if 'vminet_mm' in usable:
@@ -51,7 +54,7 @@ def _run(check: Callable[..., Section], *args: Any) -> Section:
         name = check.__name__
         section = Section(name)
         section.problem(
-            f'{name} failed: {type(error).__name__}: {shorten(str(error))}',
+            f'{name} failed: {error_text(error)}',
             f"python -c 'from vminet_mm.doctor.diagnosis import *; {name}(*{args})'",
             fatal=False,
         )

@@ -6,16 +6,17 @@ from functools import cache
 from importlib import metadata
 
 from ..compat.package_utils import is_onedl
+from ..errors import error_text, one_line
+from ..tasks import TASKS
 
 PIP = 'python -m pip'
+SHOWN = 200  # letters of an error
 REINSTALL = f'{PIP} install --force-reinstall'
 # what provides a package where its own name does not: as published, and OneDL's fork
 DISTRIBUTIONS = {
     'mmengine': ('mmengine', 'onedl-mmengine'),
     'mmcv': ('mmcv-lite', 'onedl-mmcv'),
-    'mmdet': ('mmdet', 'onedl-mmdetection'),
-    'mmseg': ('mmsegmentation', 'onedl-mmsegmentation'),
-    'mmpretrain': ('mmpretrain', 'onedl-mmpretrain'),
+    **{task.scope: task.distributions for task in TASKS},
 }
 OTHER_NAMES = {
     'torch': 'torch torchvision',
@@ -46,24 +47,18 @@ def explain(package: str, error: BaseException) -> tuple[str, str]:
             return f'{package} is not installed', install(package)
         if missing != package:
             return f'{package} needs {missing}, which is not installed', install(missing)
-    summary = f'{package} does not work: {type(error).__name__}: {shorten(text)}'
+    summary = f'{package} does not work: {error_text(error, SHOWN)}'
     if re.search(_DISPLAY, text):
-        what = f'OpenCV was built for machines with a display: {shorten(text)}'
+        what = f'OpenCV was built for machines with a display: {one_line(text, SHOWN)}'
         return what, f'{REINSTALL} --no-deps opencv-python-headless'
     if package == 'torchvision' or re.search(_TORCHVISION, text):
-        return f'torchvision does not fit torch: {shorten(text)}', _fitting_torchvision()
+        return f'torchvision does not fit torch: {one_line(text, SHOWN)}', _fitting_torchvision()
     if package == 'torch' or re.search(_TORCH, text):
         return summary, f'{REINSTALL} torch torchvision'
     clash = re.match(r'(\w+)==\S+ is used but incompatible', text)
     if clash and clash[1].lower() in DISTRIBUTIONS:
         return summary, replace(clash[1].lower())
     return summary, f'{REINSTALL} --no-deps {_quoted(requirement(package))}'
-
-
-def shorten(text: str, length: int = 200) -> str:
-    """The text in one line, cut to a length."""
-    text = ' '.join(text.split())
-    return text if len(text) <= length else f'{text[:length]}...'
 
 
 def install(package: str) -> str:

@@ -5,7 +5,8 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from .fixes import PIP, REINSTALL, shorten
+from ..errors import one_line
+from .fixes import PIP, REINSTALL, SHOWN
 from .report import Section
 
 GIB = 1 << 30
@@ -38,6 +39,18 @@ def check_devices() -> Section:
     return section
 
 
+def check_environment() -> Section:
+    """What MMEngine logs of the machine at the start of a run; needs mmengine."""
+    from mmengine.utils.dl_utils import collect_env
+
+    found = collect_env()
+    # several lines of flags, and what other sections say
+    hidden = ('PyTorch compiling details', 'PyTorch', 'TorchVision', 'OpenCV', 'MMEngine')
+    hidden += ('Python', 'numpy_random_seed')
+    facts = {name: str(value) for name, value in found.items() if name not in hidden}
+    return Section('environment', facts)
+
+
 def _explain_unused_gpu(section: Section, cuda: str | None) -> None:
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')
     if cuda is None:
@@ -67,7 +80,7 @@ def check_triton() -> Section:
             section.facts['state'] = "do not run, and impl='auto' takes them"
             no_compiler = 'C compiler' in str(error)
             section.problem(
-                f'the Triton kernels do not run: {shorten(str(error))}',
+                f'the Triton kernels do not run: {one_line(error, SHOWN)}',
                 'sudo apt-get install -y gcc'
                 if no_compiler
                 else 'python tools/train.py CONFIG --cfg-options model.backbone.impl=torch',

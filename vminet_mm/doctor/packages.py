@@ -5,12 +5,12 @@ import sys
 from importlib import import_module, metadata
 from typing import NamedTuple
 
+from ..tasks import SCOPES, TASKS
 from ..version import __version__
 from .fixes import DISTRIBUTIONS, PIP, distributions, explain, install, replace, requirement
 from .report import Section
 
 MISSING = 'not installed'
-TASKS = ('mmdet', 'mmseg', 'mmpretrain')
 
 
 class Package(NamedTuple):
@@ -35,9 +35,7 @@ PACKAGES = (
     Package('pycocotools', 'pycocotools.mask', ('numpy',)),
     Package('mmengine', 'mmengine.runner', ('torch', 'cv2')),
     Package('mmcv', 'mmcv.ops', ('mmengine', 'torchvision')),
-    Package('mmdet', 'mmdet.apis', ('mmcv', 'pycocotools')),
-    Package('mmseg', 'mmseg.apis', ('mmcv',)),
-    Package('mmpretrain', 'mmpretrain.apis', ('mmcv',)),
+    *(Package(task.scope, f'{task.scope}.apis', ('mmcv', *task.needs)) for task in TASKS),
     Package('vminet_mm', 'vminet_mm.engine', ('mmcv',)),
 )
 
@@ -62,7 +60,7 @@ def check_packages(installed: bool = True) -> tuple[Section, set[str]]:
             usable.add(package.name)
         _report_rivals(section, package.name)
     section.facts['triton'] = _describe('triton')
-    if not usable.intersection(TASKS):
+    if not usable.intersection(SCOPES):
         for problem in section.problems:  # no task is left
             problem.fatal = True
     return section, usable
@@ -83,7 +81,7 @@ def _fix_upstream(section: Section, usable: set[str]) -> None:
 
 def _try(section: Section, package: Package, usable: set[str]) -> bool:
     """Import a package; a task's package that fails leaves the other tasks possible."""
-    name, fatal = package.name, package.name not in TASKS
+    name, fatal = package.name, package.name not in SCOPES
     section.facts[name] = _describe(name)
     broken = [need for need in package.needs if need not in usable]
     if broken and section.facts[name] == MISSING:

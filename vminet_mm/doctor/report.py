@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from ..errors import one_line
+
 
 @dataclass
 class Problem:
@@ -35,7 +37,7 @@ class Section:
 
     def problem(self, what: str, fix: str, fatal: bool = True) -> None:
         """Note a problem, once; its text is brought to one line."""
-        problem = Problem(' '.join(what.split()), fix, fatal)
+        problem = Problem(one_line(what), fix, fatal)
         if problem not in self.problems:
             self.problems.append(problem)
 

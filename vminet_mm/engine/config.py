@@ -2,15 +2,17 @@
 
 import traceback
 from collections.abc import Callable, Collection
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, OPTIMIZERS
 
 from ..datasets.config_parts import find_key
 from ..errors import ConfigError, error_text
+from ..tasks import SCOPES_TEXT
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
@@ -106,8 +108,16 @@ def require_parts(cfg: Config, names: Collection[str]) -> None:
     if not is_known and not (str(scope).isidentifier() and find_spec(scope)):
         raise ConfigError(
             f'default_scope is {scope!r}, and there is no such package; '
-            "it is 'mmdet', 'mmseg' or 'mmpretrain', which pip installs"
+            f'it is {SCOPES_TEXT}, which pip installs'
         )
+
+
+def model_config(cfg: Config) -> ConfigDict:
+    """A copy of a config's model, with the ``data_preprocessor`` that mmpretrain has beside it."""
+    model = deepcopy(cfg.model)
+    if cfg.get('data_preprocessor'):
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return model
 
 
 def require_optimizer(cfg: Config) -> None:

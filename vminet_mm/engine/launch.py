@@ -19,6 +19,7 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from ..checkpoints.formats import started_from_checkpoint
 from ..datasets.checks import require_sound_lists
 from ..errors import CheckpointError, ConfigError, DataError, RunStoppedError, error_text
+from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION, TASKS, task_of
 from .config import load_config, part_being_built, require_optimizer, require_parts
 from .preflight import check_processes, local_rank, require_data
 from .reliability.resume import ResumableRunner, ResumePoint, resume_from
@@ -31,11 +32,7 @@ from .weights import (
 )
 
 # how to have every image drawn into a folder, per drawing hook of the three packages
-DRAWING = {
-    'DetVisualizationHook': dict(draw=True, interval=1),
-    'SegVisualizationHook': dict(draw=True, interval=1),
-    'VisualizationHook': dict(enable=True, interval=1),
-}
+DRAWING = {task.drawing_hook: task.drawing for task in TASKS}
 # what a config must have
 TRAIN_PARTS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_PARTS = ('model', 'test_dataloader', 'test_evaluator')
@@ -207,9 +204,9 @@ def draw_predictions(
     if show_dir is None:
         return
     show_dir = os.path.abspath(show_dir)
-    if hook.type == 'DetVisualizationHook':
+    if hook.type == DETECTION.drawing_hook:
         hook.test_out_dir = show_dir
-    elif hook.type == 'SegVisualizationHook':
+    elif hook.type == SEGMENTATION.drawing_hook:
         cfg.visualizer.save_dir = show_dir
     else:
         hook.out_dir = show_dir
@@ -221,7 +218,7 @@ def use_tta(cfg: Config) -> None:
     Raises:
         ConfigError: If the config does not say how.
     """
-    if cfg.get('default_scope') == 'mmpretrain':
+    if cfg.get('default_scope') == CLASSIFICATION.scope:
         pipeline = cfg.test_dataloader.dataset.pipeline
         flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
         flip = dict(type='TestTimeAug', transforms=[flips, [pipeline[-1]]])
@@ -245,9 +242,9 @@ def save_predictions(cfg: Config, out: str) -> None:
     evaluator = cfg.test_evaluator
     evaluators = list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
     if out.endswith(('.pkl', '.pickle')):
-        kind = 'DumpDetResults' if cfg.get('default_scope') == 'mmdet' else 'DumpResults'
-        cfg.test_evaluator = [*evaluators, dict(type=kind, out_file_path=out)]
-    elif cfg.get('default_scope') == 'mmseg':
+        dump = dict(type=task_of(cfg).dump, out_file_path=out)
+        cfg.test_evaluator = [*evaluators, dump]
+    elif cfg.get('default_scope') == SEGMENTATION.scope:
         for metric in evaluators:
             metric.update(output_dir=out)
     else:

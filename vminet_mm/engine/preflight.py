@@ -7,15 +7,14 @@ from mmengine.config import Config
 
 from ..datasets.config_parts import missing_paths
 from ..errors import ConfigError
+from ..tasks import LAYOUTS_TEXT
 
 # what each sets for the processes that it starts
 LAUNCHERS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_LOCAL_RANK')
 LOCAL_RANKS = ('LOCAL_RANK', 'SLURM_LOCALID', 'OMPI_COMM_WORLD_LOCAL_RANK')
 
-LAYOUTS = """The layouts are
-  COCO      annotations/instances_{train,val}2017.json, train2017/, val2017/
-  ADE20K    images/{training,validation}/*.jpg, annotations/{training,validation}/*.png
-  ImageNet  train/<class>/*, val/<class>/*
+LAYOUTS = f"""The layouts are
+{LAYOUTS_TEXT}
 and --data-root DIR points a config at such a folder. The built-in data set is made with
   python tools/dataset_converters/make_mini_data.py"""
 

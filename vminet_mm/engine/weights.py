@@ -28,7 +28,7 @@ def build_model(cfg: dict, scope: str | None, name: str = 'the model') -> nn.Mod
 
     Args:
         cfg: Its config.
-        scope: ``'mmdet'``, ``'mmseg'``, ``'mmpretrain'``, ...
+        scope: ``default_scope`` of the config.
         name: What to call it in an error.
 
     Raises:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..analysis.complexity import DEFAULT_SHAPES
 from ..errors import ConfigError
 from ..inference import load_model
+from ..tasks import task_of
 from .metadata import make_metadata
 from .outputs import exportable, make_outputs
 from .program import LEAST_TRACED, OPSETS, require, save_onnx, save_pt2, trace
@@ -87,7 +87,7 @@ def export(
         if opset not in OPSETS:
             raise ConfigError(f'--opset must be in {OPSETS[0]}..{OPSETS[-1]}, not {opset}')
     predictor = load_model(config, checkpoint, device='cpu')
-    size = tuple(size or DEFAULT_SHAPES[predictor.cfg.default_scope])
+    size = tuple(size or task_of(predictor.cfg).image_size)
     if min(size) < LEAST_TRACED:
         raise ConfigError(f'--shape takes numbers from {LEAST_TRACED}, not {size}')
     outputs = make_outputs(predictor.task, predictor.model, names)

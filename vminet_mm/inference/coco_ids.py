@@ -1,9 +1,11 @@
-"""COCO's numbers for images and classes, for files in its format of results."""
+"""Files in COCO's format of results, and its numbers for images and classes."""
 
 import json
+import os
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..errors import InputError
 
@@ -44,6 +46,26 @@ def coco_ids(
         if file.name not in images:
             raise InputError(f'{ann_file} has no image {file.name}')
     return {str(file): images[file.name] for file in files}, [categories[c] for c in classes]
+
+
+def write_results(path: str | PathLike, results: list[dict], category_ids: list[int]) -> None:
+    """Write objects in COCO's format of results, boxes and masks in one file.
+
+    Args:
+        path: The file; its folder exists.
+        results: The objects of each image, see :meth:`.Detection.coco`.
+        category_ids: COCO's number of each class.
+    """
+    from mmdet.evaluation import CocoMetric  # no other task needs it
+
+    if not results:
+        Path(path).write_text('[]')
+        return
+    with TemporaryDirectory(dir=Path(path).parent) as folder:
+        metric = CocoMetric(format_only=True, outfile_prefix=f'{folder}/results')
+        metric.cat_ids = category_ids
+        files = metric.results2json(results, metric.outfile_prefix)
+        os.replace(files.get('segm', files['bbox']), path)  # the one with masks has boxes, too
 
 
 def _numbers(files: Sequence[Path]) -> dict[str, int]:

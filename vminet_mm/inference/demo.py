@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import ConfigError, InputError
-from .coco_ids import coco_ids
+from .coco_ids import coco_ids, write_results
 from .loading import load_model
 from .predictions import Detection, Prediction, Segmentation
 from .predictor import Predictor
@@ -122,8 +122,7 @@ class Output:
             if not self.args.no_pictures:
                 prediction.save(self._picture(place, PICTURES), self.args.score_thr)
             if self._numbers:
-                images, categories = self._numbers
-                self._coco += prediction.coco(images[prediction.frame.file], categories)
+                self._coco.append(prediction.coco(self._numbers[0][prediction.frame.file]))
             self._keep(prediction, place.with_suffix('.png'))
 
     def predict_video(self, video: Video) -> None:
@@ -205,7 +204,7 @@ class Output:
             )
             _write_json(args.json, dict(**about, images=self._records, skipped=self.skipped))
         if args.coco_json:
-            _write_json(args.coco_json, self._coco)
+            write_results(args.coco_json, self._coco, self._numbers[1])
         left = [path.name for path in self.inputs.left_alone]
         if left:
             names = ', '.join(left[:3] + ['...'][: len(left) > 3])

@@ -1,5 +1,6 @@
 """Making a model from a config and a checkpoint, to predict with."""
 
+import argparse
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from os import PathLike
@@ -13,20 +14,19 @@ from mmengine.registry import DATASETS, DefaultScope
 from torch import nn
 
 from ..datasets.config_parts import leaf_datasets
-from ..engine.config import load_config
+from ..engine.config import load_config, model_config
 from ..engine.weights import build_model, load_weights
 from ..errors import ConfigError
 from ..models import switch_to_deploy
-from ..visualization.samples import class_colors
+from ..tasks import task_of
+from .colors import class_colors
 from .predictions import KINDS
 from .predictor import Predictor
-
-TASKS = ', '.join(f"'{scope}' ({kind.task})" for scope, kind in KINDS.items())
 
 
 def load_model(
     config: str | PathLike | Config,
-    checkpoint: str | PathLike,
+    checkpoint: str | PathLike | None,
     device: str = 'auto',
     deploy: bool = False,
     cfg_options: dict | None = None,
@@ -36,7 +36,7 @@ def load_model(
     Args:
         config: A config of mmdet, mmseg or mmpretrain, with any backbone.
         checkpoint: Its weights, which must fit to the last tensor. They are read safely, see
-            :mod:`vminet_mm.compat.safe_load`.
+            :mod:`vminet_mm.compat.safe_load`. None for random weights, the same in every call.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...; ``'auto'`` takes CUDA where it is.
         deploy: Fold every VMINet, see :func:`vminet_mm.models.switch_to_deploy`.
         cfg_options: Keys in dotted notation with the values to set in the config.
@@ -50,13 +50,11 @@ def load_model(
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
     name = cfg.filename or 'the config'
-    scope = cfg.get('default_scope')
-    if scope not in KINDS:
-        raise ConfigError(f'{name} has default_scope {scope!r}; it must be one of {TASKS}')
+    scope = task_of(cfg, name).scope
     target = choose_device(device)
     with DefaultScope.overwrite_default_scope(scope):
         model = _build(cfg, name)
-        meta = load_weights(model, checkpoint, name)
+        meta = load_weights(model, checkpoint, name) if checkpoint is not None else {}
         classes, palette = dataset_meta(cfg, scope, meta, _number_of_classes(model))
         if deploy and not switch_to_deploy(model):
             raise ConfigError(f'the model of {name} has no VMINet that could be folded')
@@ -81,13 +79,21 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the switch that says where a model runs, see :func:`choose_device`."""
+    parser.add_argument(
+        '--device', default='auto', help='cpu, cuda or cuda:N; by default CUDA where there is one'
+    )
+
+
 def _build(cfg: Config, name: str) -> nn.Module:
-    """The model with random weights: ``init_cfg`` is not followed."""
+    """The model with random weights, the same in every call: ``init_cfg`` is not followed."""
     if not cfg.get('model') or not cfg.get('test_dataloader'):
         raise ConfigError(f'{name} has no model or no test_dataloader, so it cannot predict')
-    if cfg.get('data_preprocessor'):  # where mmpretrain's configs have it
-        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    model = build_model(cfg.model, cfg.default_scope, f'the model of {name}')
+    cfg.model = model_config(cfg)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = build_model(cfg.model, cfg.default_scope, f'the model of {name}')
     return revert_sync_batchnorm(model)
 
 
@@ -101,7 +107,7 @@ def dataset_meta(
 
     Args:
         cfg: The config.
-        scope: ``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``.
+        scope: Its ``default_scope``.
         checkpoint_meta: ``meta`` of the checkpoint.
         number: How many classes the model has; 0 if that is not known.
     """

@@ -10,6 +10,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from ..errors import InputError
+from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 from .drawing import draw_label_map, draw_objects, draw_scores
 from .sources import Frame
 
@@ -87,7 +88,7 @@ class Prediction:
 class Detection(Prediction):
     """Objects, of a detector of mmdet; with masks if it predicts them."""
 
-    task = 'detection'
+    task = DETECTION.name
 
     def contents(self, score_thr: float) -> dict:
         """``objects``: label, class, score, box (left, top, right, bottom) and mask (RLE)."""
@@ -103,25 +104,15 @@ class Detection(Prediction):
                 one['mask'] = mask
         return {'objects': objects}
 
-    def coco(self, image_id: int, category_ids: list[int]) -> list[dict]:
-        """All objects in COCO's format of results, whatever their scores.
+    def coco(self, image_id: int) -> dict:
+        """All objects as mmdet's ``CocoMetric`` takes them, whatever their scores.
 
         Args:
             image_id: COCO's number of the image.
-            category_ids: COCO's number of each class.
         """
         boxes, scores, labels, masks = self._objects(0.0)
-        boxes = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1)
-        results = [
-            dict(image_id=image_id, category_id=category_ids[label], bbox=box, score=score)
-            for label, score, box in zip(
-                labels.tolist(), scores.tolist(), boxes.tolist(), strict=True
-            )
-        ]
-        if masks is not None:
-            for one, mask in zip(results, encode_masks(masks), strict=True):
-                one['segmentation'] = mask
-        return results
+        objects = dict(img_id=image_id, bboxes=boxes, scores=scores, labels=labels)
+        return objects if masks is None else objects | dict(masks=encode_masks(masks))
 
     def draw(self, score_thr: float = SCORE_THR) -> np.ndarray:
         """Draw boxes, masks, classes and scores."""
@@ -143,7 +134,7 @@ class Detection(Prediction):
 class Segmentation(Prediction):
     """A class for each pixel, of a segmentor of mmseg."""
 
-    task = 'segmentation'
+    task = SEGMENTATION.name
 
     @property
     def label_map(self) -> np.ndarray:
@@ -182,7 +173,7 @@ class Segmentation(Prediction):
 class Classification(Prediction):
     """A score for each class, of a classifier of mmpretrain."""
 
-    task = 'classification'
+    task = CLASSIFICATION.name
 
     def contents(self, score_thr: float) -> dict:
         """``top``: label, class and score of the five best classes."""
@@ -204,8 +195,12 @@ class Classification(Prediction):
         return list(zip(order.tolist(), scores[order].tolist(), strict=True))
 
 
-# default_scope of a config: what its models predict
-KINDS = dict(mmdet=Detection, mmseg=Segmentation, mmpretrain=Classification)
+# by default_scope of a config
+KINDS = {
+    DETECTION.scope: Detection,
+    SEGMENTATION.scope: Segmentation,
+    CLASSIFICATION.scope: Classification,
+}
 
 
 def encode_masks(masks: np.ndarray) -> list[dict]:

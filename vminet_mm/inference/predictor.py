@@ -50,12 +50,11 @@ class Predictor:
     ) -> None:
         self.kind, self.model, self.cfg = kind, model, cfg
         self.classes, self.colors = classes, colors
-        steps = next(leaf_datasets(cfg.test_dataloader.dataset)).pipeline
+        steps = prediction_steps(cfg)
         if not steps or steps[0]['type'] not in ('LoadImageFromFile', 'mmdet.LoadImageFromFile'):
             raise ConfigError('the test pipeline of the config must begin with LoadImageFromFile')
         self._loading = steps[0]
-        rest = [step for step in steps[1:] if not str(step['type']).endswith('Annotations')]
-        self._pipeline = Compose(rest)
+        self._pipeline = Compose(steps[1:])
 
     @property
     def task(self) -> str:
@@ -163,6 +162,12 @@ class Predictor:
                     sample.pop('seg_logits', None)  # some 200 MB of 150 classes at 480 x 640
                     samples[k] = sample.cpu()
         return [samples[k] for k in range(len(items))]
+
+
+def prediction_steps(cfg: Config) -> list[dict]:
+    """The test pipeline of a config, less the loading of annotations."""
+    steps = next(leaf_datasets(cfg.test_dataloader.dataset)).pipeline
+    return [step for step in steps if not str(step['type']).endswith('Annotations')]
 
 
 def _frames(images: Iterable[ImageType]) -> Iterator[Frame]:

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
+from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 from .loading import LoadedModel, Sample
 
 REGIONS = ('predicted', 'all')
@@ -95,9 +96,9 @@ def _without_masks(detector: nn.Module) -> Iterator[None]:
 
 # by scope: score and evidence, (K,) each, of the classes in an image
 SCORES = {
-    'mmpretrain': _score_classifier,
-    'mmseg': _score_segmentor,
-    'mmdet': _score_detector,
+    CLASSIFICATION.scope: _score_classifier,
+    SEGMENTATION.scope: _score_segmentor,
+    DETECTION.scope: _score_detector,
 }
 
 

@@ -1,12 +1,9 @@
 """Curves of training runs: what MMEngine has logged, several runs in one picture.
 
-A work dir holds, for each start of its run, ``TIME/vis_data/scalars.json`` with a line for every
-logged iteration and every validation. :mod:`vminet_mm.analysis.run_results` reads the validations
-alone, of finished runs with their configs; here a run may be under way, and training counts.
+:mod:`vminet_mm.analysis.run_log` reads them.
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,14 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ..analysis.run_log import TIMES, RunLog, Start, find_starts, read_log
+from ..tasks import MAIN_METRICS
+
 DPI = 150
 PANEL_INCHES = (4.6, 3.2)
 MAX_COLUMNS = 3
 # drawn unless told otherwise: the loss, and of each task what its papers compare
-DEFAULT_KEYS = ('loss', 'accuracy/top1', 'coco/bbox_mAP', 'coco/segm_mAP', 'mIoU')
+DEFAULT_KEYS = ('loss', *MAIN_METRICS)
 # entries of a line that are no curves
 COUNTERS = ('step', 'iter', 'epoch')
-TIMES = ('time', 'data_time')
 
 
 @dataclass
@@ -42,14 +41,6 @@ class Curve:
     is_training: bool
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
-
-    def add(self, step: int, value: float) -> None:
-        """Add a value; what was known from this step on is dropped, it has been done again."""
-        while self.steps and self.steps[-1] >= step:
-            self.steps.pop()
-            self.values.pop()
-        self.steps.append(step)
-        self.values.append(value)
 
 
 @dataclass(frozen=True)
@@ -75,11 +66,12 @@ def read_curves(path: str | Path) -> RunCurves:
         ValueError: If nothing was logged there.
     """
     path = Path(path)
-    files = [path] if path.is_file() else sorted(path.glob('*/vis_data/scalars.json'))
-    files = files or sorted(path.glob('vis_data/scalars.json'))
+    starts = [Start(path)] if path.is_file() else find_starts(path)
+    log = read_log(starts) if starts else RunLog([], [], [])
+    unit = 'epoch' if any('epoch' in line for line in log.training) else 'iteration'
     curves: dict[str, Curve] = {}
-    for file in files:
-        _add_lines(curves, list(_lines(file)))
+    _add_lines(curves, 'iteration', True, log.training)
+    _add_lines(curves, unit, False, log.validations)
     if not curves:
         raise ValueError(
             f'{path} holds no scalars of a run: give a work dir with TIME/vis_data/scalars.json'
@@ -87,28 +79,17 @@ def read_curves(path: str | Path) -> RunCurves:
     return RunCurves(str(path), curves)
 
 
-def _lines(file: Path) -> Iterator[dict]:
-    """The lines of a scalars file."""
-    for text in file.read_text().splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:  # a killed run leaves half a line
-            continue
-        if isinstance(line, dict) and 'step' in line:
-            yield line
-
-
-def _add_lines(curves: dict[str, Curve], lines: list[dict]) -> None:
-    """Add the lines of a start to the curves of its run."""
-    by_epoch = any('epoch' in line for line in lines)
+def _add_lines(
+    curves: dict[str, Curve], unit: str, is_training: bool, lines: Sequence[dict]
+) -> None:
+    """Add the numbers of lines to the curves that they belong to."""
+    hidden = COUNTERS if is_training else (*COUNTERS, *TIMES)
     for line in lines:
-        is_training = 'iter' in line
-        unit = 'epoch' if by_epoch and not is_training else 'iteration'
         for key, value in line.items():
-            if key in COUNTERS or (key in TIMES and not is_training):
-                continue
-            if isinstance(value, (int, float)):
-                curves.setdefault(key, Curve(unit, is_training)).add(line['step'], value)
+            if key not in hidden and isinstance(value, (int, float)):
+                curve = curves.setdefault(key, Curve(unit, is_training))
+                curve.steps.append(line['step'])
+                curve.values.append(value)
 
 
 def choose_keys(runs: Sequence[RunCurves], patterns: Sequence[str] | None = None) -> list[str]:

@@ -1,25 +1,18 @@
-"""A config's model, and images as its test pipeline makes them."""
+"""Images as the test pipeline of a model makes them, to look into the model."""
 
-import argparse
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..datasets.config_parts import leaf_datasets
 from ..errors import ConfigError
-from ..inference import load_model as load_predictor
-from ..inference.loading import choose_device, dataset_meta
-
-SCOPES = ('mmdet', 'mmseg', 'mmpretrain')
+from ..inference import Predictor
+from ..inference.predictor import prediction_steps
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,7 @@ class LoadedModel:
 
     Attributes:
         name: The config's.
-        scope: ``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``, which says the task.
+        scope: Its ``default_scope``, which says the task.
         model: The model.
         classes: The names of the classes; ``'class 0'`` and so on where they are not told.
         pipeline: From the path of an image to what the model's data preprocessor takes.
@@ -56,6 +49,15 @@ class LoadedModel:
     model: nn.Module
     classes: tuple[str, ...]
     pipeline: Compose
+
+    @classmethod
+    def of(cls, predictor: Predictor) -> 'LoadedModel':
+        """The model that :func:`vminet_mm.load_model` gives."""
+        cfg = predictor.cfg
+        with DefaultScope.overwrite_default_scope(cfg.default_scope):
+            pipeline = Compose(prediction_steps(cfg))
+        name = Path(cfg.filename).stem
+        return cls(name, cfg.default_scope, predictor.model, predictor.classes, pipeline)
 
     def read(self, path: str | Path) -> Sample:
         """Read an image.
@@ -79,54 +81,3 @@ def typical_aspect(samples: Sequence[Sample]) -> float:
     """Height over width of the cells that show samples; very long pictures get smaller in them."""
     aspects = [sample.picture.shape[0] / sample.picture.shape[1] for sample in samples]
     return float(np.clip(np.median(aspects), 0.5, 1.5))
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the switch that says where a model runs."""
-    parser.add_argument(
-        '--device', default='auto', help='cpu, cuda or cuda:N; by default CUDA where there is one'
-    )
-
-
-def load_model(cfg: Config, checkpoint: str | None = None, device: str = 'auto') -> LoadedModel:
-    """Build a config's model and load a checkpoint, which must fit it to the last tensor.
-
-    Args:
-        cfg: Of a detector, a segmentor or a classifier, from :func:`load_config`.
-        checkpoint: The file, read as :func:`vminet_mm.inference.load_model` does; None for random
-            weights, the same in every call.
-        device: ``'cpu'``, ``'cuda:1'``, ...; ``'auto'`` takes CUDA where it is.
-
-    Raises:
-        ConfigError: If there is no such task, file or device, or the checkpoint is of another
-            model.
-    """
-    if checkpoint is not None:
-        predictor = load_predictor(cfg, checkpoint, device)
-        model, classes = predictor.model, predictor.classes
-    else:
-        model, classes = _random_model(cfg, device)
-    steps = next(leaf_datasets(cfg.test_dataloader.dataset)).pipeline
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        return LoadedModel(
-            name=Path(cfg.filename).stem,
-            scope=cfg.default_scope,
-            model=model,
-            classes=classes,
-            pipeline=Compose([s for s in steps if not str(s['type']).endswith('Annotations')]),
-        )
-
-
-def _random_model(cfg: Config, device: str) -> tuple[nn.Module, tuple[str, ...]]:
-    """A model that nothing was loaded into, the same in every call, and the classes."""
-    scope = cfg.get('default_scope')
-    if scope not in SCOPES:
-        raise ConfigError(f'the default_scope of the config is none of {", ".join(SCOPES)}')
-    model_cfg = deepcopy(cfg.model)
-    model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
-    with DefaultScope.overwrite_default_scope(scope), torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        model = MODELS.build(model_cfg).to(choose_device(device)).eval()
-        told = [getattr(module, 'num_classes', None) for module in model.modules()]
-        number = max((n for n in told if isinstance(n, int)), default=1)
-        return model, dataset_meta(cfg, scope, {}, number)[0]

@@ -1,6 +1,5 @@
 """A page of samples with their labels, as a pipeline gives them to a model."""
 
-import colorsys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+
+from ..inference.colors import class_colors
 
 CELL_INCHES = 3.2
 DPI = 150
@@ -67,15 +68,6 @@ def save_page(
         _draw_legend(figure, pixels, classes, colors)
     figure.savefig(path, format='png')
     return path
-
-
-def class_colors(number: int, palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
-    """(number, 3) RGB from 0 to 255: the palette's, or hues which are far apart for neighbors."""
-    if palette is not None and len(palette) == number:
-        return np.array(palette, dtype=np.float32).reshape(number, 3)
-    golden = 0.618034
-    hues = [colorsys.hsv_to_rgb(k * golden % 1, 0.85, 0.95) for k in range(number)]
-    return 255 * np.array(hues, dtype=np.float32).reshape(number, 3)
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:

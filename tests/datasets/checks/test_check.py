@@ -199,7 +199,7 @@ def test_unknown_task_and_absent_split(mini_root: Path) -> None:
     assert report.notes == ['train: the config has no train_dataloader']
     assert len(report.samples['val']) == 1
     cfg.default_scope = 'mmpose'
-    with pytest.raises(ConfigError, match='none of mmdet, mmseg, mmpretrain'):
+    with pytest.raises(ConfigError, match="'mmpose'; it must be one of 'mmdet'"):
         check_config(cfg)
 
 

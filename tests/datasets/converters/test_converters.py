@@ -104,7 +104,7 @@ def camvid(folder: Path) -> None:
 def test_camvid(tmp_path: Path) -> None:
     camvid(tmp_path / 'in')
     counts = convert_camvid(tmp_path / 'in', tmp_path / 'out', val='test')
-    assert counts == dict(training=1, validation=1)
+    assert counts == dict(train=1, val=1)
     labels = np.asarray(Image.open(tmp_path / 'out/annotations/validation/a.png'))
     assert labels.ravel().tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0]
     assert (tmp_path / 'out/images/training/a.jpg').is_file()
@@ -161,4 +161,4 @@ def test_tool(
         sys, 'argv', ['convert.py', 'camvid', str(tmp_path / 'in'), str(tmp_path / 'out')]
     )
     runpy.run_path(str(TOOL), run_name='__main__')
-    assert '1 training, 1 validation' in capsys.readouterr().out
+    assert '1 train, 1 val' in capsys.readouterr().out

@@ -11,19 +11,20 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ...errors import NotApplicableError
+from ...tasks import DETECTION, SEGMENTATION
 
-LIBRARIES = ('mmdet', 'mmseg')
+LIBRARIES = (DETECTION.scope, SEGMENTATION.scope)
 REPRESENTATIVES = {
     # the config of the RPN alone lacks an argument that its head wants
-    ('mmdet', 'cascade_rpn'): 'cascade-rpn_faster-rcnn_r50-caffe_fpn_1x_coco.py',
+    'cascade_rpn': 'cascade-rpn_faster-rcnn_r50-caffe_fpn_1x_coco.py',
     # deformable convolutions, as in nearly all configs of these; one of each pools RoIs deformably
-    ('mmdet', 'dcn'): 'faster-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py',
-    ('mmdet', 'dcnv2'): 'faster-rcnn_r50-mdconv-c3-c5_fpn_1x_coco.py',
+    'dcn': 'faster-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py',
+    'dcnv2': 'faster-rcnn_r50-mdconv-c3-c5_fpn_1x_coco.py',
     # the other ones feed the pyramid back into a ResNet that is made for it
-    ('mmdet', 'detectors'): 'cascade-rcnn_r50-sac_1x_coco.py',
-    ('mmdet', 'nas_fpn'): 'retinanet_r50_nasfpn_crop640-50e_coco.py',
+    'detectors': 'cascade-rcnn_r50-sac_1x_coco.py',
+    'nas_fpn': 'retinanet_r50_nasfpn_crop640-50e_coco.py',
     # the other neck adds maps up without resizing
-    ('mmseg', 'setr'): 'setr_vit-l_naive_8xb2-160k_ade20k-512x512.py',
+    'setr': 'setr_vit-l_naive_8xb2-160k_ade20k-512x512.py',
 }
 
 
@@ -39,9 +40,9 @@ def list_folders(library: str) -> list[Path]:
     return sorted(path for path in folders if not path.name.startswith('_'))
 
 
-def candidates(folder: Path, library: str) -> list[Path]:
+def candidates(folder: Path) -> list[Path]:
     """The configs of a folder, the one that stands for it first."""
-    chosen = REPRESENTATIVES.get((library, folder.name))
+    chosen = REPRESENTATIVES.get(folder.name)
 
     def rank(path: Path) -> tuple:
         plain = path.name.replace('-', '').replace('_', '')
@@ -52,13 +53,13 @@ def candidates(folder: Path, library: str) -> list[Path]:
     return sorted(folder.glob('*.py'), key=rank)
 
 
-def find_config(folder: Path, library: str) -> tuple[Path, Config]:
+def find_config(folder: Path) -> tuple[Path, Config]:
     """The config that stands for a folder.
 
     Raises:
         NotApplicableError: If none of its configs has a model.
     """
-    for path in candidates(folder, library):
+    for path in candidates(folder):
         try:
             cfg = Config.fromfile(path)
         except FileNotFoundError:  # a base that the release does not have

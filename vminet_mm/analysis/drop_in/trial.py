@@ -12,8 +12,10 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
+from ...engine.config import model_config
 from ...errors import NotApplicableError, TrialError
 from ...models import VMINet
+from ...tasks import SEGMENTATION
 from ..complexity import quiet
 from . import batches
 from .folders import find_config
@@ -28,7 +30,7 @@ class Outcome:
     """What became of a folder.
 
     Attributes:
-        library: ``'mmdet'`` or ``'mmseg'``.
+        library: One of :data:`.folders.LIBRARIES`.
         folder: Name of the algorithm's folder.
         config: Name of the config that was tried, empty if there is none.
         status: ``'works'``, ``'not applicable'`` or ``'fails'``.
@@ -51,14 +53,14 @@ def try_folder(folder: str | Path, library: str, arch: str = 'ti') -> Outcome:
 
     Args:
         folder: An algorithm's folder of configs.
-        library: ``'mmdet'`` or ``'mmseg'``.
+        library: One of :data:`.folders.LIBRARIES`.
         arch: Of VMINet.
     """
     folder = Path(folder)
     outcome, start, step = Outcome(library, folder.name), time.perf_counter(), 'config'
     torch.manual_seed(0)
     try:
-        path, cfg = find_config(folder, library)
+        path, cfg = find_config(folder)
         outcome.config = path.name
         with DefaultScope.overwrite_default_scope(cfg.default_scope), quiet():
             step = 'swap'
@@ -85,12 +87,11 @@ class Task:
 
     Args:
         cfg: A config with VMINet in it.
-        library: ``'mmdet'`` or ``'mmseg'``.
+        library: One of :data:`.folders.LIBRARIES`.
     """
 
     def __init__(self, cfg: Config, library: str) -> None:
-        model_cfg = cfg.model
-        model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
+        model_cfg = model_config(cfg)
         self.cfg, self.library = model_cfg, library
         self.pipelines = cfg.get('train_dataloader') or {}
         # trackers that learn as a detector are fed as one
@@ -102,7 +103,7 @@ class Task:
             model_cfg.data_preprocessor.use_det_processor = True
         self.sizes = _sizes_for(model_cfg)
         preprocessor = model_cfg.data_preprocessor
-        if library == 'mmseg':
+        if library == SEGMENTATION.scope:
             preprocessor.size = tuple(map(max, zip(*self.sizes, strict=True)))
             preprocessor.pop('size_divisor', None)
         elif preprocessor.type == 'DetDataPreprocessor':
@@ -145,7 +146,7 @@ class Task:
             _require_finite(prediction)
 
     def _training_batch(self) -> dict:
-        if self.library == 'mmseg':
+        if self.library == SEGMENTATION.scope:
             return batches.segmentation_batch(self.sizes, self._num_classes(), self._channels())
         if self.is_reid:
             return batches.person_batch(self._num_classes())
@@ -156,7 +157,7 @@ class Task:
         return self._detection_batch(self.sizes)
 
     def _test_batch(self) -> dict:
-        if self.library == 'mmseg':  # a test has images of one size
+        if self.library == SEGMENTATION.scope:  # a test has images of one size
             sizes = (self.sizes[1],) * 2
             return batches.segmentation_batch(sizes, self._num_classes(), self._channels())
         if self.is_reid:

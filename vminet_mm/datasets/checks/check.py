@@ -20,7 +20,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from tqdm import tqdm
 
-from ...errors import ConfigError, error_text
+from ...errors import error_text
+from ...tasks import CLASSIFICATION, DETECTION, SEGMENTATION, task_of
 from ..config_parts import find_key, leaf_datasets, missing_paths
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_coco
@@ -30,9 +31,9 @@ from .report import Report, Sample, some
 # The check of one data set's files, by default_scope. Each takes the data set before that has read
 # its files: what is wrong with them shall be named, and not end in the reader's traceback.
 LAYOUT_CHECKS = {
-    'mmdet': check_coco,
-    'mmseg': check_label_maps,
-    'mmpretrain': check_folders,
+    DETECTION.scope: check_coco,
+    SEGMENTATION.scope: check_label_maps,
+    CLASSIFICATION.scope: check_folders,
 }
 
 
@@ -55,9 +56,7 @@ def check_config(
     Raises:
         ConfigError: If the config is not one of detection, segmentation or classification.
     """
-    scope = cfg.get('default_scope')
-    if scope not in LAYOUT_CHECKS:
-        raise ConfigError(f'the default_scope of the config is none of {", ".join(LAYOUT_CHECKS)}')
+    scope = task_of(cfg).scope
     report = Report(echo)
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')

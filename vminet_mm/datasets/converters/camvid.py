@@ -7,6 +7,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ...errors import ConfigError
+from ...tasks import SEGMENTATION
 from .files import new_folder, require_folder
 
 CLASSES = (
@@ -14,7 +15,6 @@ CLASSES = (
     *('pedestrian', 'bicyclist'),
 )
 VOID = len(CLASSES)  # the label of pixels without a class
-SPLITS = {'training': 'train', 'validation': 'val'}
 JPEG_QUALITY = 95
 
 
@@ -33,13 +33,13 @@ def convert_camvid(source: str | Path, target: str | Path, val: str = 'val') -> 
         ConfigError: If a folder or a label map is missing, or a label is out of range.
     """
     source, counts = require_folder(Path(source), 'CamVid'), {}
-    folders = {**SPLITS, 'validation': val}
+    folders = {'train': 'train', 'val': val}
     for name in folders.values():
         require_folder(source / name, f"CamVid's split {name}")
         require_folder(source / f'{name}annot', f"CamVid's labels of {name}")
     target = new_folder(Path(target))
     for split, name in folders.items():
-        pictures, labels = target / 'images' / split, target / 'annotations' / split
+        pictures, labels = SEGMENTATION.layout.folders(target, split)
         pictures.mkdir(parents=True)
         labels.mkdir(parents=True)
         paths = sorted((source / name).glob('*.png'))

@@ -9,6 +9,7 @@ from pycocotools import mask as masks
 from tqdm import tqdm
 
 from ...errors import ConfigError
+from ...tasks import DETECTION
 from .files import new_folder, require_folder, write_coco
 
 CLASSES = ('nucleus',)
@@ -41,7 +42,7 @@ def convert_nuclei(
     number = min(max(round(val_fraction * len(pictures)), 1), len(pictures) - 1)
     target, counts = new_folder(Path(target)), {}
     for split, chosen in (('val', pictures[:number]), ('train', pictures[number:])):
-        folder = target / f'{split}2017'
+        folder, ann_file = DETECTION.layout.folders(target, split)
         folder.mkdir()
         images, objects = [], []
         for image_id, path in enumerate(tqdm(sorted(chosen), desc=split, disable=None), 1):
@@ -52,7 +53,7 @@ def convert_nuclei(
             images.append(dict(id=image_id, file_name=path.name, width=width, height=height))
             for mask in sorted((path.parents[1] / 'masks').glob('*.png')):
                 objects += _object(mask, image_id, picture.size)
-        write_coco(target / f'annotations/instances_{split}2017.json', images, objects, CLASSES)
+        write_coco(ann_file, images, objects, CLASSES)
         counts[split] = len(images)
     return counts
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ...errors import ConfigError
+from ...tasks import DETECTION
 from .files import new_folder, require_folder, write_coco
 
 
@@ -45,7 +46,7 @@ def convert_voc(
         raise ConfigError(f'{", ".join(sorted(found - set(classes)))}: not in the list of classes')
     target = new_folder(Path(target))
     for split, named in splits.items():
-        folder = target / f'{split}2017'
+        folder, ann_file = DETECTION.layout.folders(target, split)
         folder.mkdir()
         images, objects = [], []
         for image_id, (name, tree) in enumerate(named.items(), 1):
@@ -57,7 +58,7 @@ def convert_voc(
             size = {side: int(tree.findtext(f'size/{side}')) for side in ('width', 'height')}
             images.append(dict(id=image_id, file_name=file_name, **size))
             objects += [_object(node, image_id, classes) for node in tree.iter('object')]
-        write_coco(target / f'annotations/instances_{split}2017.json', images, objects, classes)
+        write_coco(ann_file, images, objects, classes)
     return {split: len(named) for split, named in splits.items()}
 
 

@@ -18,15 +18,16 @@ from torchvision.ops import box_iou
 from ...inference import Prediction
 from ...inference.drawing import draw_label_map, draw_objects, enlarge
 from ...inference.predictions import SCORE_THR, TOP
+from ...tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 
 LEAST_IOU = 0.5  # of a detection and the object that it found
 JPEG_LENGTH = 560  # pixels of the longer side of a picture in the page
 JPEG_QUALITY = 82
 MEASURES = {
-    'mmdet': f'boxes with a score of at least {SCORE_THR}, matched to objects of their class from '
-    f'an IoU of {LEAST_IOU}: mean IoU of the matches times their F1',
-    'mmseg': "mean IoU of the classes in the image's ground truth or prediction",
-    'mmpretrain': 'probability of the true class',
+    DETECTION.scope: f'boxes with a score of at least {SCORE_THR}, matched to objects of their '
+    f'class from an IoU of {LEAST_IOU}: mean IoU of the matches times their F1',
+    SEGMENTATION.scope: "mean IoU of the classes in the image's ground truth or prediction",
+    CLASSIFICATION.scope: 'probability of the true class',
 }
 
 
@@ -88,13 +89,13 @@ def score_sample(scope: str, sample: BaseDataElement, info: dict) -> float:
     """How good a prediction is, from 0 to 1, see :data:`MEASURES`.
 
     Args:
-        scope: ``'mmdet'``, ``'mmseg'`` or ``'mmpretrain'``.
+        scope: ``default_scope`` of the config.
         sample: The prediction, with the ground truth that the pipeline has loaded.
         info: What the data set has of the image.
     """
-    if scope == 'mmdet':
+    if scope == DETECTION.scope:
         return match_objects(sample, info).score
-    if scope == 'mmseg':
+    if scope == SEGMENTATION.scope:
         return label_map_iou(sample.pred_sem_seg.data[0], sample.gt_sem_seg.data[0])
     return float(sample.pred_score[sample.gt_label].sum())
 
@@ -163,7 +164,11 @@ def make_example(score: float, prediction: Prediction, info: dict) -> Example:
         prediction: With the image in the size of the file.
         info: See :func:`score_sample`.
     """
-    draw = dict(detection=_draw_objects, segmentation=_draw_label_maps, classification=_draw_class)
+    draw = {
+        DETECTION.name: _draw_objects,
+        SEGMENTATION.name: _draw_label_maps,
+        CLASSIFICATION.name: _draw_class,
+    }
     return draw[prediction.task](score, prediction, info)
 
 

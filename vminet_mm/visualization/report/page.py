@@ -10,15 +10,15 @@ from jinja2 import Environment, StrictUndefined
 from ...analysis.our_numbers import fill_accuracy
 from ...analysis.paper_tables import Column, Row, read_tables
 from ...analysis.run_results import Run, train_length
+from ...tasks import SCOPES
 from ...version import __version__
 from . import curves
 from .curves import Chart, make_chart
 from .predictions import Predictions
-from .work_dir import MAIN_METRICS, WorkDir, metric_names
+from .work_dir import FIRST_METRICS, WorkDir, metric_names
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
 UNITS = {'epoch': 'epoch', 'iter': 'iteration'}
-TASKS = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
 COCO_SCALE = 100  # its values are from 0 to 1; papers have per cent
 MAX_CURVES = 6  # of validation metrics; the page has as many colors
 
@@ -76,11 +76,12 @@ def write_report(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    scope = work.cfg.get('default_scope')
     page = environment.from_string(TEMPLATE.read_text()).render(
         work=work,
         run=work.run,
         name=work.run.config if work.run else work.folder.resolve().name,
-        task=TASKS.get(work.cfg.get('default_scope'), 'training'),
+        task=SCOPES[scope].name if scope in SCOPES else 'training',
         progress=progress(work),
         unit=UNITS[work.run.unit] if work.run else '',
         headline=headline(work.run),
@@ -131,7 +132,7 @@ def headline(run: Run | None) -> list[tuple[str, str, int]]:
     found = []
     for name in metric_names(run):
         best = run.best(name)
-        if name in MAIN_METRICS and best:
+        if name in FIRST_METRICS and best:
             found.append((name, in_page_unit(name, best.metrics[name]), best.step))
     return found[:3]
 

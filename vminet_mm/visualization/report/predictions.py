@@ -24,6 +24,7 @@ from ...errors import ConfigError
 from ...inference import Frame, Predictor, load_model
 from ...inference.predictions import SCORE_THR
 from ...inference.sources import read_image
+from ...tasks import CLASSIFICATION, DETECTION
 from .examples import MEASURES, Example, make_example, score_sample
 from .work_dir import ClassTable, read_class_tables
 
@@ -179,9 +180,9 @@ def _scored(
         sample.pop('seg_logits', None)  # some 200 MB of 150 classes at 480 x 640
         sample = sample.cpu()
         image_ids.append(sample.get('img_id'))
-        if scope == 'mmdet':
+        if scope == DETECTION.scope:
             sample.pred_instances = sample.pred_instances[sample.pred_instances.scores >= SCORE_THR]
-        elif scope == 'mmpretrain':
+        elif scope == CLASSIFICATION.scope:
             labels.add(sample)
         yield Scored(score_sample(scope, sample, dataset.get_data_info(index)), index, sample)
     for metric in evaluator.metrics:

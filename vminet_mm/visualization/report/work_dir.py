@@ -1,24 +1,23 @@
 """What a work dir tells of its run."""
 
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from mmengine.config import Config
 
+from ...analysis.run_log import SCALARS, TIMES, Start, find_starts, read_log
 from ...analysis.run_results import Run, find_runs
 from ...errors import ConfigError
+from ...tasks import MAIN_METRICS
 
-SCALARS = 'vis_data/scalars.json'
 # of the tables that the evaluators of mmdet and mmseg log
 NAME_COLUMNS = ('category', 'Class')
 TABLE_TITLES = {'bbox': 'boxes', 'segm': 'masks'}
-TIMES = ('time', 'data_time')  # beside the metrics of a validation
 # the first that a run has says which of its validations is the best
-MAIN_METRICS = ('accuracy/top1', 'coco/bbox_mAP', 'coco/segm_mAP', 'mIoU', 'mAcc', 'aAcc')
+FIRST_METRICS = (*MAIN_METRICS, 'mAcc', 'aAcc')
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,8 @@ def metric_names(run: Run | None, others: Iterable[str] = ()) -> list[str]:
     logged = [name for score in (run.scores if run else ()) for name in score.metrics]
     names = [name for name in dict.fromkeys([*logged, *others]) if name not in TIMES]
     names = [n for n in names if not (n.startswith('coco/') and n.endswith('_precision'))]
-    return [*(n for n in MAIN_METRICS if n in names), *(n for n in names if n not in MAIN_METRICS)]
+    first = [n for n in FIRST_METRICS if n in names]
+    return [*first, *(n for n in names if n not in first)]
 
 
 def read_work_dir(folder: str | Path) -> WorkDir:
@@ -97,40 +97,41 @@ def read_work_dir(folder: str | Path) -> WorkDir:
         ConfigError: If it is no work dir, or nothing was logged in it yet.
     """
     folder = Path(folder)
-    scalars = _find_starts(folder)
-    config_file = scalars[-1].with_name('config.py')
-    if not config_file.is_file():
+    starts = _find_starts(folder)
+    latest = starts[-1]
+    if latest.cfg is None:
         raise ConfigError(
-            f'{config_file} is missing: the config that the run was started with; '
+            f'{latest.config_file} is missing: the config that the run was started with; '
             'without it nothing tells what the logs are of'
         )
-    cfg = _read_config(config_file)
-    if not cfg.get('train_cfg') or not cfg.get('model'):
-        raise ConfigError(f'{config_file} does not train a model: there is nothing to report')
-    own = [path for path in scalars if _has_model(path.with_name('config.py'), cfg)]
-    logs = [_log_of(path) for path in own]
+    if not latest.cfg.get('train_cfg') or not latest.cfg.get('model'):
+        raise ConfigError(
+            f'{latest.config_file} does not train a model: there is nothing to report'
+        )
+    log = read_log(starts)
+    logs = [start.text() for start in log.starts]
     spans = [span for span in map(_span, logs) if span]
     return WorkDir(
         folder=folder,
-        config_file=config_file,
-        cfg=cfg,
-        starts=len(own),
+        config_file=latest.config_file,
+        cfg=latest.cfg,
+        starts=len(log.starts),
         began=spans[0][0] if spans else None,
         seconds=sum((end - begin).total_seconds() for begin, end in spans),
-        training=_join([list(_training_lines(path)) for path in own]),
+        training=log.training,
         run=next((run for run in find_runs(folder) if run.folder == folder), None),
         environment=read_environment(logs[-1]),
         tables=read_class_tables('\n'.join(logs)),
     )
 
 
-def _find_starts(folder: Path) -> list[Path]:
-    """The scalars of each start, in the order of time."""
+def _find_starts(folder: Path) -> list[Start]:
+    """The starts of a work dir, of which there must be one."""
     if not folder.is_dir():
         raise ConfigError(f'there is no folder {folder}')
-    scalars = sorted(folder.glob(f'*/{SCALARS}'))
-    if scalars:
-        return scalars
+    starts = find_starts(folder)
+    if starts:
+        return starts
     if any(folder.glob('*/vis_data/config.py')):
         raise ConfigError(
             f'{folder} has no logs yet: no TIME/{SCALARS}; '
@@ -143,49 +144,12 @@ def _find_starts(folder: Path) -> list[Path]:
     )
 
 
-def _read_config(path: Path) -> Config:
-    try:
-        return Config.fromfile(path, import_custom_modules=False)
-    except (OSError, RuntimeError, SyntaxError, ValueError) as error:
-        raise ConfigError(f'{path} cannot be read as a config: {error}') from error
-
-
-def _has_model(config: Path, cfg: Config) -> bool:
-    return config.is_file() and _read_config(config).get('model') == cfg.model
-
-
-def _log_of(scalars: Path) -> str:
-    """The text that a start has logged; empty where it is gone."""
-    logs = sorted(scalars.parents[1].glob('*.log'))
-    return logs[-1].read_text(errors='replace') if logs else ''
-
-
 def _span(log: str) -> tuple[datetime, datetime] | None:
     """The times of the first and the last line of a log."""
     times = re.findall(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', log, re.MULTILINE)
     if not times:
         return None
     return tuple(datetime.strptime(times[k], '%Y/%m/%d %H:%M:%S') for k in (0, -1))
-
-
-def _training_lines(scalars: Path) -> Iterator[dict]:
-    """The lines that the training wrote; those of a validation have no rate and no loss."""
-    for text in scalars.read_text().splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:  # a killed run leaves half a line
-            continue
-        if 'lr' in line or 'loss' in line:
-            yield line
-
-
-def _join(starts: list[list[dict]]) -> list[dict]:
-    """The lines of a resumed run: from where a later start begins, it counts."""
-    joined: list[dict] = []
-    for lines in starts:
-        if lines:
-            joined = [line for line in joined if line['step'] < lines[0]['step']] + lines
-    return joined
 
 
 def read_environment(log: str) -> dict[str, str]:
