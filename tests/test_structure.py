@@ -14,7 +14,7 @@ FLOORS = (
     *('version', 'errors', 'tasks', 'ops', 'compat', 'checkpoints', 'models', 'datasets'),
     *('engine', 'inference', 'analysis', 'visualization', 'export', 'doctor', 'cli'),
 )
-ENTRANCES = ('__init__', '__main__')  # of the package: they stand above all
+ENTRANCES = ('__init__', '__main__', 'registration')  # of the package: they stand above all
 MAX_LINES = 400
 
 

@@ -4,10 +4,10 @@ No package need be installed for it to start, vminet_mm neither.
 """
 
 import sys
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / 'vminet_mm/__init__.py'
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
@@ -16,12 +16,13 @@ def main() -> int:
         print('problem: vminet_mm needs Python 3.10 to 3.13\n  -> make install PYTHON=python3.11')
         return 1
     installed = find_spec('vminet_mm') is not None
-    # the package without the imports in its __init__, which may fail
-    sys.modules.setdefault(
-        'vminet_mm', module_from_spec(spec_from_file_location('vminet_mm', PACKAGE))
-    )
-    from vminet_mm.doctor.command import main as diagnose
-
+    if not installed:
+        sys.path.insert(0, str(ROOT))
+    try:
+        from vminet_mm.doctor.command import main as diagnose
+    except ValueError as error:  # VMINET_COMPAT names no piece
+        print(f'problem: {error}\n  -> unset VMINET_COMPAT')
+        return 1
     return diagnose(installed)
 
 

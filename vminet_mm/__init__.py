@@ -1,30 +1,33 @@
 """VMINet, a vision backbone with linear-time separable self-attention, for OpenMMLab.
 
-Importing the package makes the installed OpenMMLab stack usable (:mod:`vminet_mm.compat`) and
-registers models and hooks in MMEngine's root registries, where mmdet, mmseg and mmpretrain find
-them.
+Importing the package imports neither torch nor an mm package. It lets :mod:`vminet_mm.compat` make
+the installed OpenMMLab stack usable, and tells MMEngine's registries where the models, hooks and
+data sets are (:mod:`vminet_mm.registration`); its own names are imported at their first use.
 """
 
-import sys
+from importlib import import_module
 
+from . import compat, registration
 from .version import __version__
 
-# `python -m vminet_mm.doctor` imports this first, and must start where the rest cannot be imported
-if sys.argv[:1] != ['-m'] or 'vminet_mm.doctor' not in sys.orig_argv:
-    from . import compat
+_HOMES = {
+    'DeployHook': '.engine.hooks',
+    'NormStatisticsHook': '.engine.hooks',
+    'SimpleFeaturePyramid': '.models',
+    'VMINet': '.models',
+    'load_model': '.inference',
+}
+__all__ = [*_HOMES, '__version__']
 
-    compat.activate()  # before any mm package is imported by what follows
-
-    from .engine.hooks import DeployHook, NormStatisticsHook
-    from .models import SimpleFeaturePyramid, VMINet
-
-__all__ = ['DeployHook', 'NormStatisticsHook', 'SimpleFeaturePyramid', 'VMINet', '__version__']
+compat.activate()  # before anything imports an mm package
+registration.register()
 
 
 def __getattr__(name: str) -> object:
-    """``vminet_mm.load_model``; imported on demand, since training has no use for it."""
-    if name == 'load_model':
-        from .inference import load_model
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(_HOMES[name], __name__), name)
 
-        return load_model
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

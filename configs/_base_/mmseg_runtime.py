@@ -1,7 +1,5 @@
 _base_ = ['mmseg::_base_/default_runtime.py']
-custom_imports = dict(
-    imports=['vminet_mm', 'vminet_mm.datasets.ade20k_layout'], allow_failed_imports=False
-)
+custom_imports = dict(imports=['vminet_mm'], allow_failed_imports=False)
 # every batch norm is synchronised where several GPUs train together, and plain elsewhere
 sync_bn = 'torch'
 default_hooks = dict(

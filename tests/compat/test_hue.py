@@ -1,4 +1,5 @@
 import colorsys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,11 +30,10 @@ def test_a_shift_out_of_range_is_still_refused():
 
 
 def test_off_where_numpy_wraps_around(monkeypatch):
-    watched = []
-    monkeypatch.setattr(hue, 'when_imported', lambda name, callback: watched.append(name))
+    module = SimpleNamespace(adjust_hue=len)
     monkeypatch.setattr(hue, '_numpy_wraps_around', lambda: True)
-    hue.apply()
-    assert watched == []
+    hue.fix(module)
+    assert module.adjust_hue is len
 
 
 @pytest.mark.filterwarnings("ignore:Only use 'alpha'")

@@ -4,14 +4,14 @@ import sys
 
 import pytest
 
-from vminet_mm.compat.import_hook import before_import, when_imported
+from vminet_mm.compat.import_hook import when_imported
 
 
 @pytest.fixture
 def module_name(tmp_path, monkeypatch, request):
     """Name of an importable module that nobody has imported, one for each test."""
     name = f'hooked_{request.node.name.partition("[")[0]}'
-    (tmp_path / f'{name}.py').write_text('ORIGINAL = 1\nSEEN = globals().get("EARLY")\n')
+    (tmp_path / f'{name}.py').write_text('ORIGINAL = 1\n')
     (tmp_path / f'{name}_user.py').write_text(f'from {name} import ORIGINAL\n')
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
@@ -42,11 +42,6 @@ def test_an_imported_module_is_served_at_once(module_name):
     called = []
     when_imported(module_name, called.append)
     assert called == [module]
-
-
-def test_before_import_acts_ahead_of_the_body(module_name):
-    before_import(module_name, lambda module: setattr(module, 'EARLY', 'yes'))
-    assert importlib.import_module(module_name).SEEN == 'yes'
 
 
 def test_a_callback_is_registered_once_and_follows_a_reload(module_name):

@@ -1,5 +1,6 @@
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,16 +69,11 @@ def test_a_config_inherits_from_an_installed_package(tmp_path):
     assert Config.fromfile(file).default_scope == 'mmdet'
 
 
-def test_off_where_pkg_resources_exists(monkeypatch):
-    watched = []
-    monkeypatch.setattr(package_utils, 'is_onedl', lambda: False)
-    monkeypatch.setattr(package_utils, 'when_imported', lambda name, _: watched.append(name))
-    monkeypatch.setattr(package_utils.importlib.util, 'find_spec', lambda name: object())
-    package_utils.apply()
-    assert watched == []
-    monkeypatch.setattr(package_utils, 'is_onedl', lambda: True)
-    package_utils.apply()
-    monkeypatch.setattr(package_utils, 'is_onedl', lambda: False)
-    monkeypatch.setattr(package_utils.importlib.util, 'find_spec', lambda name: None)
-    package_utils.apply()
-    assert watched == ['mmengine.utils.package_utils'] * 2
+@pytest.mark.parametrize(('has_pkg_resources', 'is_onedl'), [(1, 0), (1, 1), (0, 0)])
+def test_off_where_pkg_resources_exists(monkeypatch, has_pkg_resources, is_onedl):
+    module = SimpleNamespace(is_installed=len)
+    monkeypatch.setattr(package_utils, 'is_onedl', lambda: is_onedl)
+    spec = object() if has_pkg_resources else None
+    monkeypatch.setattr(package_utils.importlib.util, 'find_spec', lambda name: spec)
+    package_utils.fix(module)
+    assert (module.is_installed is len) == (has_pkg_resources and not is_onedl)

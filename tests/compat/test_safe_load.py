@@ -17,7 +17,7 @@ from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint, load_
 
 import vminet_mm  # noqa: F401
 from vminet_mm.compat.package_utils import is_onedl
-from vminet_mm.compat.safe_load import _fix, safe_load, weights_only
+from vminet_mm.compat.safe_load import fix, safe_load, weights_only
 from vminet_mm.errors import CheckpointError, UnsafeCheckpointError
 
 LOADERS = [safe_load, lambda path: _load_checkpoint(str(path), map_location='cpu')]
@@ -48,7 +48,7 @@ def test_the_loading_of_onedls_fork_stays_safe(tmp_path):
     fork = ModuleType('fork')
     fork.CheckpointLoader = type('CheckpointLoader', (), {})
     fork._safe_torch_load = _safe_torch_load
-    _fix(fork)
+    fix(fork)
     trace, path = tmp_path / 'trace', tmp_path / 'weights.pth'
     for hostile in HOSTILE.values():
         torch.save({'state_dict': {}, 'meta': hostile(trace)}, path)

@@ -22,9 +22,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Break:
     def import_module(name: str) -> ModuleType:
         if name.partition('.')[0] in errors:
             raise errors[name.partition('.')[0]]
-        module = ModuleType(name)
-        module.activate = lambda: None  # of compat
-        return module
+        return ModuleType(name)
 
     monkeypatch.setattr(packages, 'import_module', import_module)
     return lambda **more: errors.update(more)
@@ -146,11 +144,3 @@ def test_a_package_that_ends_the_process_is_caught(broken: Break, installed: Cal
     section, usable = check_packages()
     assert 'cv2' not in usable
     assert 'no display' in section.problems[0].what
-
-
-def test_what_fixes_the_packages_may_fail_itself(broken: Break, installed: Callable) -> None:
-    broken(vminet_mm=ImportError('odd'))
-    section, usable = check_packages()
-    assert usable == ALL - {'vminet_mm'}
-    (problem,) = section.problems  # compat's and its own, alike
-    assert problem.fix == 'python -m pip install --force-reinstall --no-deps -e .'

@@ -1,49 +1,68 @@
 """What makes the published OpenMMLab packages usable on current PyTorch, NumPy and Python.
 
-Each piece fixes one thing in its own file, is off where upstream already works, and waits for the
-module it concerns (:mod:`.import_hook`): nothing of mmdet, mmseg or mmpretrain is imported here.
+See README.md beside this file. ``VMINET_COMPAT`` in the environment switches pieces off.
 """
 
-import importlib
+import os
+import sys
 
+from ..errors import ConfigError
 from . import patching
+from .import_hook import when_imported
+from .pieces import PIECES, Piece
 
-# Name of the piece's file: what it fixes. Applied in this order.
-PIECES = {
-    'mmcv_ops': 'mmcv is installed without its compiled operators',
-    'safe_globals': 'torch refuses the harmless names in checkpoints of the mm and timm trainers',
-    'safe_load': 'checkpoints from a URL are loaded with code execution; unclear errors',
-    'resume_config': 'resuming runs configuration text of the checkpoint as Python',
-    'package_utils': 'setuptools has no pkg_resources: `mmdet::` bases are not found',
-    'multimodal': 'mmpretrain cannot be imported beside a newer transformers',
-    'data_errors': 'errors in a data pipeline do not name the image',
-    'deep_images': 'images of 16 bits become white when Pillow reads them',
-    'hue': 'mmcv shifts a hue by a negative number, an OverflowError on numpy 2',
-    'picture_colors': "mmpretrain's pictures of predictions swap red and blue",
-    'numpy_names': 'np.in1d and np.float are gone from numpy',
-    'interp2d': 'interp2d is gone from SciPy (BEiT position tables)',
-    'amp_cpu': 'mixed precision asserts an accelerator',
-    'activation_checkpointing': 'activation checkpointing drops all gradients, silently',
-    'distributed_cpu': 'distributed runs need CUDA',
-    'ssd_head': 'SSD cannot predict in mmdet 3.3',
-    'assignment': "mmdet's trackers want the packages lap and motmetrics for one function each",
-    'lab_colors': 'BoxInst wants scikit-image for one function',
-    'paste_masks': 'pasting the mask of a box outside of the image dies on the CPU',
-    'class_weights': "mmseg's class weights die of pixels to be ignored",
-    'noise': 'warnings of upstream code that no user can act on',
-}
+SWITCH = 'VMINET_COMPAT'
 
 
 def activate() -> None:
-    """Apply every piece; a second call changes nothing."""
-    for name in PIECES:
-        importlib.import_module(f'{__name__}.{name}').apply()
+    """Let every piece that is not switched off wait for its modules; again, it changes nothing.
 
-
-def describe() -> list[tuple[str, str, bool]]:
-    """List the pieces as ``(name, what it fixes, active)``.
-
-    A piece is active when the module it concerns has been imported and needed the fix, so import
-    the mm packages first to get the whole picture.
+    Raises:
+        ConfigError: ``VMINET_COMPAT`` is not as it must be.
     """
-    return [(name, fixes, patching.is_active(name)) for name, fixes in PIECES.items()]
+    off = switched_off()
+    for piece in PIECES:
+        if piece.name not in off:
+            for module in piece.modules:
+                when_imported(module, piece.fix)
+
+
+def switched_off() -> set[str]:
+    """Names of the pieces that ``VMINET_COMPAT`` switches off: ``0`` all, ``-hue,-noise`` two.
+
+    Raises:
+        ConfigError: It is neither, or names a piece that does not exist.
+    """
+    known = [piece.name for piece in PIECES]
+    value = os.environ.get(SWITCH, '').strip()
+    if value in ('', '1'):
+        return set()
+    if value == '0':
+        return set(known)
+    names = [name.strip() for name in value.split(',')]
+    wrong = [name for name in names if name[:1] != '-' or name[1:] not in known]
+    if wrong:
+        raise ConfigError(
+            f'{SWITCH}={value}: {wrong[0]!r} is unknown. 0 switches all off, -NAME[,-NAME] those '
+            f'pieces; their names are {", ".join(known)}'
+        )
+    return {name[1:] for name in names}
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """List the pieces as ``(name, state, what it fixes)``.
+
+    The state is ``'applied'``, ``'waiting for MODULE'``, ``'off'`` by ``VMINET_COMPAT``, or
+    ``'not needed'``, where upstream works. Import the mm packages first to get the whole picture.
+    """
+    off = switched_off()
+    return [
+        (piece.name, 'off' if piece.name in off else _state(piece), piece.fixes) for piece in PIECES
+    ]
+
+
+def _state(piece: Piece) -> str:
+    if patching.is_active(piece.name):
+        return 'applied'
+    awaited = [module for module in piece.modules if module not in sys.modules]
+    return f'waiting for {awaited[0]}' if awaited else 'not needed'

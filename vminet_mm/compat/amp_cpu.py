@@ -9,16 +9,12 @@ from typing import Any
 
 import torch
 
-from .import_hook import when_imported
 from .patching import temporarily, wrap
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Let ``AmpOptimWrapper`` work without an accelerator."""
-    when_imported('mmengine.optim.optimizer.amp_optimizer_wrapper', _fix)
 
-
-def _fix(module: ModuleType) -> None:
     from mmengine.device import get_device
 
     if get_device() != 'cpu':

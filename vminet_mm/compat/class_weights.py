@@ -10,16 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .import_hook import when_imported
 from .patching import wrap
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Let class weights and ignored pixels go together."""
-    when_imported('mmseg.models.losses.cross_entropy_loss', _fix)
 
-
-def _fix(module: ModuleType) -> None:
     def cross_entropy(
         original: Any,
         pred: Tensor,

@@ -5,22 +5,24 @@ AssertionError for a mask of a wrong size; from a worker of a data loader inside
 """
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import DataError, error_text, one_line
-from .import_hook import when_imported
 from .patching import wrap
 
 REMEDY = 'fix or remove it; tools/check_data.py CONFIG finds all such'
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Name the image in errors of pipelines."""
-    when_imported('mmengine.dataset.base_dataset', lambda m: _fix_pipeline(m.Compose))
-    when_imported('mmengine.dataset.base_dataset', lambda m: _fix_dataset(m.BaseDataset))
-    when_imported('mmcv.transforms.loading', lambda m: _fix_loading(m.LoadImageFromFile))
+    if hasattr(module, 'BaseDataset'):
+        _fix_pipeline(module.Compose)
+        _fix_dataset(module.BaseDataset)
+    else:
+        _fix_loading(module.LoadImageFromFile)
 
 
 def _fix_pipeline(compose: type) -> None:

@@ -6,18 +6,14 @@ Pillow clips their values to 0 to 255. OpenCV, mmcv's default, takes the upper 8
 from types import ModuleType
 from typing import Any
 
-from .import_hook import when_imported
 from .patching import wrap
 
 DEEP_MODES = ('F', 'I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Refuse what Pillow would clip."""
-    when_imported('mmcv.image.io', _fix)
 
-
-def _fix(module: ModuleType) -> None:
     def pillow_to_array(original: Any, image: Any, flag: str = 'color', *args: Any) -> Any:
         if flag != 'unchanged' and image.mode in DEEP_MODES:
             raise ValueError(

@@ -9,26 +9,19 @@ from typing import Any
 
 import torch
 
-from .import_hook import when_imported
 from .patching import temporarily, wrap
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Let distributed runs work on the CPU."""
-    when_imported('mmengine.dist.utils', _fix_init)
-    when_imported('mmengine.model.wrappers.distributed', _fix_wrapper)
-
-
-def _is_cpu_only() -> bool:
     from mmengine.device import get_device
 
-    return get_device() == 'cpu'
+    if get_device() == 'cpu':
+        is_wrapper = hasattr(module, 'MMDistributedDataParallel')
+        (_fix_wrapper if is_wrapper else _fix_init)(module)
 
 
 def _fix_init(module: ModuleType) -> None:
-    if not _is_cpu_only():
-        return
-
     def init_dist(original: Any, backend: str, *args: Any, **kwargs: Any) -> Any:
         backend = 'gloo' if backend == 'nccl' else backend
         with temporarily(torch.cuda, set_device=lambda device: None):
@@ -39,9 +32,6 @@ def _fix_init(module: ModuleType) -> None:
 
 
 def _fix_wrapper(wrappers: ModuleType) -> None:
-    if not _is_cpu_only():
-        return
-
     def init(original: Any, self: Any, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         from mmengine.model import revert_sync_batchnorm
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from .import_hook import when_imported
 from .patching import wrap
 
 
@@ -23,13 +22,11 @@ def _numpy_wraps_around() -> bool:
         return False
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Let ``mmcv.adjust_hue`` shift by a negative hue."""
-    if not _numpy_wraps_around():
-        when_imported('mmcv.image.photometric', _fix)
+    if _numpy_wraps_around():
+        return
 
-
-def _fix(module: ModuleType) -> None:
     def adjust_hue(original: Any, img: Any, hue_factor: Any, *args: Any, **kwargs: Any) -> Any:
         return original(img, _CyclicHue(hue_factor), *args, **kwargs)
 

@@ -12,8 +12,7 @@ from types import ModuleType
 
 Callback = Callable[[ModuleType], None]
 
-_before: dict[str, list[Callback]] = {}
-_after: dict[str, list[Callback]] = {}
+_callbacks: dict[str, list[Callback]] = {}
 
 
 class _Finder(MetaPathFinder):
@@ -22,7 +21,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _before and name not in _after:
+        if name not in _callbacks:
             return None
         for finder in sys.meta_path:
             find_spec = None if finder is self else getattr(finder, 'find_spec', None)
@@ -37,7 +36,7 @@ _finder = _Finder()
 
 
 def _attach(spec: ModuleSpec) -> None:
-    """Make the loader of ``spec`` call the callbacks around the module's body.
+    """Make the loader of ``spec`` call the callbacks after the module's body.
 
     The method of this one loader instance is replaced, not the loader: ``inspect`` and ``pkgutil``
     go on seeing the type they know.
@@ -48,10 +47,8 @@ def _attach(spec: ModuleSpec) -> None:
     exec_module = loader.exec_module
 
     def exec_and_call(module: ModuleType) -> None:
-        for callback in _before.get(spec.name, ()):
-            callback(module)
         exec_module(module)
-        for callback in _after.get(spec.name, ()):
+        for callback in _callbacks.get(spec.name, ()):
             callback(module)
 
     loader.exec_module = exec_and_call  # type: ignore[method-assign]
@@ -72,27 +69,11 @@ def when_imported(module_name: str, callback: Callback) -> None:
         module_name: Full dotted name; the module need not exist.
         callback: Receives the module.
     """
-    _register(_after, module_name, callback)
-    module = sys.modules.get(module_name)
-    if module is not None and not _is_executing(module):
-        callback(module)
-
-
-def before_import(module_name: str, callback: Callback) -> None:
-    """Call ``callback(module)`` just before a module's body runs.
-
-    Nothing happens for a module that is already imported: then it is too late.
-
-    Args:
-        module_name: Full dotted name; the module need not exist.
-        callback: Receives the module, still empty.
-    """
-    _register(_before, module_name, callback)
-
-
-def _register(table: dict[str, list[Callback]], name: str, callback: Callback) -> None:
-    callbacks = table.setdefault(name, [])
+    callbacks = _callbacks.setdefault(module_name, [])
     if callback not in callbacks:
         callbacks.append(callback)
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+    module = sys.modules.get(module_name)
+    if module is not None and not _is_executing(module):
+        callback(module)

@@ -3,16 +3,11 @@
 from types import ModuleType
 
 from . import mmcv_ext
-from .import_hook import when_imported
 from .patching import mark_active
 
 
-def apply() -> None:
-    """Stand in for ``mmcv._ext`` where mmcv is installed without it."""
+def fix(module: ModuleType) -> None:
+    """Stand in for ``mmcv._ext``, which ``mmcv.ops`` imports, where mmcv is installed without."""
     mmcv_ext.install()
-    when_imported('mmcv.ops', _note)
-
-
-def _note(module: ModuleType) -> None:
-    if not mmcv_ext.is_compiled():
+    if module.__name__ == 'mmcv.ops' and not mmcv_ext.is_compiled():
         mark_active(__name__)

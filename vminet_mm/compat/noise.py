@@ -7,7 +7,6 @@ import warnings
 from types import ModuleType
 from typing import Any
 
-from .import_hook import when_imported
 from .patching import mark_active, wrap
 
 # Message (a regular expression for its beginning), category, module that is blamed.
@@ -27,17 +26,21 @@ _FILTERS = (
 _LOG_LINES = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Silence what a user can do nothing about."""
+    if module.__name__ == 'torch':
+        silence()
+    else:
+        wrap(module, 'print_log', _print_log, __name__)
+
+
+def silence() -> None:
+    """Add the filters of warnings."""
     for message, category, module in _FILTERS:
         warnings.filterwarnings('ignore', message, category, module)
     mark_active(__name__)
-    when_imported('mmengine.fileio.file_client', _fix)
 
 
-def _fix(module: ModuleType) -> None:
-    def print_log(original: Any, message: Any, *args: Any, **kwargs: Any) -> None:
-        if not str(message).startswith(_LOG_LINES):
-            original(message, *args, **kwargs)
-
-    wrap(module, 'print_log', print_log, __name__)
+def _print_log(original: Any, message: Any, *args: Any, **kwargs: Any) -> None:
+    if not str(message).startswith(_LOG_LINES):
+        original(message, *args, **kwargs)

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .import_hook import when_imported
 from .patching import wrap
 
 
@@ -77,13 +76,10 @@ def is_onedl() -> bool:
     return bool(list(metadata.distributions(name='onedl-mmengine')))
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Use importlib.metadata where ``pkg_resources`` is missing, and with OneDL's forks."""
-    if importlib.util.find_spec('pkg_resources') is None or is_onedl():
-        when_imported('mmengine.utils.package_utils', _fix)
-
-
-def _fix(module: ModuleType) -> None:
+    if importlib.util.find_spec('pkg_resources') is not None and not is_onedl():
+        return
     for function in (is_installed, get_installed_path, package2module):
         wrap(module, function.__name__, _instead(function), __name__)
 

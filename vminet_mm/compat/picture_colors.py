@@ -3,16 +3,12 @@
 from types import ModuleType
 from typing import Any
 
-from .import_hook import when_imported
 from .patching import wrap
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Let ``mmpretrain``'s ``VisualizationHook`` draw images in their own colors."""
-    when_imported('mmpretrain.engine.hooks.visualization_hook', _fix)
 
-
-def _fix(module: ModuleType) -> None:
     def draw_samples(
         original: Any, hook: Any, batch_idx: int, data_batch: dict, *args: Any, **kwargs: Any
     ) -> None:

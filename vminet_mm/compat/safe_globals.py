@@ -17,13 +17,13 @@ registered as ``(object, name)`` pairs, which torch knows only since 2.6.
 import _codecs
 import argparse
 import pickle
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
-import torch
 
-from .import_hook import when_imported
 from .patching import mark_active
 
 # Booleans, integers, floats and complex numbers: types of fixed size that own nothing.
@@ -138,17 +138,18 @@ _ALLOWED = [
 ]
 
 
-def _allow(names: list[Any]) -> None:
+def allow() -> None:
+    """Allow the names, HistoryBuffer among them; imports torch and mmengine."""
+    import torch
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    names = [*_ALLOWED, HistoryBuffer]
     known = {id(name) for name in torch.serialization.get_safe_globals()}
     torch.serialization.add_safe_globals([name for name in names if id(name) not in known])
     mark_active(__name__)
 
 
-def apply() -> None:
-    """Allow the names, HistoryBuffer as soon as mmengine is imported."""
-    _allow(_ALLOWED)
-    when_imported('mmengine.logging.history_buffer', _allow_history_buffer)
-
-
-def _allow_history_buffer(module: Any) -> None:
-    _allow([module.HistoryBuffer])
+def fix(module: ModuleType) -> None:
+    """Allow the names as soon as both torch and mmengine are imported."""
+    if {'torch', 'mmengine.logging.history_buffer'} <= set(sys.modules):
+        allow()

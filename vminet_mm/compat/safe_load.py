@@ -26,7 +26,6 @@ import torch
 
 from ..errors import CheckpointError, UnsafeCheckpointError
 from . import safe_globals
-from .import_hook import when_imported
 from .patching import wrap
 
 _FORCE, _FORCE_NOT = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
@@ -55,9 +54,7 @@ def safe_load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
     if not path.is_file():
         kind = 'is a folder, not a checkpoint file' if path.is_dir() else 'does not exist'
         raise FileNotFoundError(f'Checkpoint {path} {kind}.')
-    import mmengine.logging  # noqa: F401  its HistoryBuffer is in every training checkpoint
-
-    safe_globals.apply()
+    safe_globals.allow()
     with weights_only(), explained(path):
         return torch.load(path, map_location=map_location, weights_only=True)
 
@@ -191,12 +188,9 @@ def _unsafe(source: str | os.PathLike, message: str) -> UnsafeCheckpointError:
     )
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Make mmengine load checkpoints safely, wherever they come from."""
-    when_imported('mmengine.runner.checkpoint', _fix)
 
-
-def _fix(module: ModuleType) -> None:
     def load_checkpoint(original: Any, filename: Any, *args: Any, **kwargs: Any) -> Any:
         with weights_only(), explained(filename):
             return original(filename, *args, **kwargs)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import error_text
-from ..tasks import SCOPES
 from .data import check_config, check_roots
 from .machine import check_devices, check_environment, check_space, check_triton
 from .packages import check_packages
@@ -29,9 +28,10 @@ def diagnose(
     packages, usable = check_packages(installed)
     sections = [packages]
     if {'numpy', 'torch'} <= usable:
-        sections += [_run(check_devices), _run(check_compat, usable.issuperset(SCOPES))]
+        sections.append(_run(check_devices))
     if 'mmengine' in usable:
         sections.append(_run(check_environment))
+    sections.append(_run(check_compat))
     if 'mmcv' in usable:
         sections.append(_run(check_operators))
     if 'vminet_mm' in usable:

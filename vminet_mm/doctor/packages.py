@@ -54,8 +54,6 @@ def check_packages(installed: bool = True) -> tuple[Section, set[str]]:
         section.problem('vminet_mm is not installed', _install_self())
     usable: set[str] = set()
     for package in PACKAGES:
-        if package.name == 'mmengine':
-            _fix_upstream(section, usable)
         if _try(section, package, usable):
             usable.add(package.name)
         _report_rivals(section, package.name)
@@ -69,14 +67,6 @@ def check_packages(installed: bool = True) -> tuple[Section, set[str]]:
 def _install_self() -> str:
     everything = all(distributions(name) for name in ('torch', *DISTRIBUTIONS))
     return f'{PIP} install ' + ('--no-deps -e .' if everything else "-e '.[mm]'")
-
-
-def _fix_upstream(section: Section, usable: set[str]) -> None:
-    if {'numpy', 'torch'} <= usable:
-        try:
-            import_module('vminet_mm.compat').activate()
-        except Exception as error:  # of a package that a piece imports
-            section.problem(*explain('vminet_mm', error))
 
 
 def _try(section: Section, package: Package, usable: set[str]) -> bool:

@@ -6,18 +6,13 @@ from .fixes import explain, replace
 from .report import Section
 
 
-def check_compat(all_imported: bool) -> Section:
-    """What each piece of :mod:`vminet_mm.compat` does.
-
-    Args:
-        all_imported: Whether all mm packages could be imported; a piece waits for its package.
-    """
+def check_compat() -> Section:
+    """The state of each piece of :mod:`vminet_mm.compat`, and what it fixes."""
     from ..compat import describe
 
     section = Section('what vminet_mm fixes of the packages (docs/compat.md)')
-    for name, fixes, active in describe():
-        otherwise = 'not needed' if all_imported else 'not reached'
-        section.facts[name] = f'applied: {fixes}' if active else otherwise
+    for name, state, fixes in describe():
+        section.facts[name] = f'{state}: {fixes}'
     return section
 
 

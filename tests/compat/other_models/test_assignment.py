@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vminet_mm  # noqa: F401
-from vminet_mm.compat import assignment
+from vminet_mm.compat.other_models import assignment
 
 SHAPES = [(1, 1), (2, 3), (3, 2), (4, 4)]
 
@@ -71,5 +71,5 @@ def test_the_trackers_have_what_they_need_and_an_installed_package_stays():
         assert module.linear_sum_assignment(np.array([[0.2]]))[0].tolist() == [0]
     installed = type(byte_tracker)('tracker')
     installed.lap = 'the package'
-    assignment._fix_lap(installed)
+    assignment.fix(installed)
     assert installed.lap == 'the package'

@@ -10,16 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .import_hook import when_imported
-from .patching import wrap
+from ..patching import wrap
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Paste nothing where there is nothing of the image."""
-    when_imported('mmdet.models.roi_heads.mask_heads.fcn_mask_head', _fix)
 
-
-def _fix(module: ModuleType) -> None:
     def paste(
         original: Any, masks: Tensor, boxes: Tensor, img_h: int, img_w: int, skip_empty: bool = True
     ) -> tuple:

@@ -7,13 +7,7 @@ models' classes; where transformers has moved their bases it dies: ``NoneType ta
 import sys
 from types import ModuleType
 
-from .import_hook import when_imported
-from .patching import mark_active
-
-
-def apply() -> None:
-    """Switch the multi-modal models off where they cannot be imported."""
-    when_imported('mmpretrain.utils.dependency', _fix)
+from ..patching import mark_active
 
 
 def _transformers_fits() -> bool:
@@ -27,7 +21,9 @@ def _transformers_fits() -> bool:
     return True
 
 
-def _fix(module: ModuleType) -> None:
+def fix(module: ModuleType) -> None:
+    """Switch the multi-modal models off where they cannot be imported."""
+
     imported = 'mmpretrain.models' in sys.modules  # then they work
     if module.WITH_MULTIMODAL and not imported and not _transformers_fits():
         module.WITH_MULTIMODAL = False

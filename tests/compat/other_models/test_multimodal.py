@@ -3,7 +3,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from vminet_mm.compat import multimodal
+from vminet_mm.compat.other_models import multimodal
 
 
 @pytest.fixture
@@ -20,21 +20,21 @@ def transformers(monkeypatch):
 def test_a_release_with_the_names_is_left_on(transformers):
     transformers.PreTrainedModel = transformers.apply_chunking_to_forward = object
     dependency = SimpleNamespace(WITH_MULTIMODAL=True)
-    multimodal._fix(dependency)
+    multimodal.fix(dependency)
     assert dependency.WITH_MULTIMODAL
 
 
 def test_a_release_without_them_is_switched_off(transformers):
     transformers.PreTrainedModel = object
     dependency = SimpleNamespace(WITH_MULTIMODAL=True)
-    multimodal._fix(dependency)
+    multimodal.fix(dependency)
     assert not dependency.WITH_MULTIMODAL
 
 
 def test_models_that_are_imported_stay_as_they_are(transformers, monkeypatch):
     monkeypatch.setitem(sys.modules, 'mmpretrain.models', ModuleType('mmpretrain.models'))
     dependency = SimpleNamespace(WITH_MULTIMODAL=True)
-    multimodal._fix(dependency)
+    multimodal.fix(dependency)
     assert dependency.WITH_MULTIMODAL
 
 
@@ -55,6 +55,6 @@ def test_mmpretrain_imports_beside_a_release_it_does_not_know(python, tmp_path):
         assert dependency.satisfy_requirement('transformers>=4.28.0')
         import mmpretrain.models
         print(dependency.WITH_MULTIMODAL, dict.fromkeys(
-            active for name, _, active in vminet_mm.compat.describe() if name == 'multimodal'))
+            state for name, state, _ in vminet_mm.compat.describe() if name == 'multimodal'))
     """)
-    assert output.strip().endswith('False {True: None}')
+    assert output.strip().endswith("False {'applied': None}")

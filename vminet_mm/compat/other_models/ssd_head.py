@@ -3,16 +3,12 @@
 from types import ModuleType
 from typing import Any
 
-from .import_hook import when_imported
-from .patching import wrap
+from ..patching import wrap
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Give ``SSDHead`` the attribute, empty."""
-    when_imported('mmdet.models.dense_heads.ssd_head', _fix)
 
-
-def _fix(module: ModuleType) -> None:
     def init(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         if not hasattr(self, 'loss_cls'):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import vminet_mm  # noqa: F401
-from vminet_mm.compat import lab_colors
+from vminet_mm.compat.other_models import lab_colors
 
 # CIE L*a*b* under D65 of pure sRGB colors, as tables of them print
 COLOURS = {
@@ -30,5 +30,5 @@ def test_boxinst_has_it_and_an_installed_package_stays():
     assert data_preprocessor.skimage.color.rgb2lab(white)[0, 0] == pytest.approx((100, 0, 0), abs=1)
     installed = type(data_preprocessor)('module')
     installed.skimage = 'the package'
-    lab_colors._fix(installed)
+    lab_colors.fix(installed)
     assert installed.skimage == 'the package'

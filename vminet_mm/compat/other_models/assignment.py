@@ -3,15 +3,11 @@
 Each takes one function from them, to match tracks and detections. SciPy solves the same problem.
 """
 
-from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from .import_hook import when_imported
-from .patching import mark_active
-
-_TRACKERS = 'mmdet.models.trackers'
+from ..patching import mark_active
 
 
 def assign(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -67,24 +63,13 @@ def lapjv(
     return float(cost[rows, columns].sum()), of_row, of_column
 
 
-def apply() -> None:
+def fix(module: ModuleType) -> None:
     """Let the trackers match with SciPy what they would match with a package that is missing."""
-    if find_spec('motmetrics') is None:
-        for name in ('sort_tracker', 'strongsort_tracker'):
-            when_imported(f'{_TRACKERS}.{name}', _fix_motmetrics)
-    if find_spec('lap') is None:
-        for name in ('byte_tracker', 'ocsort_tracker'):
-            when_imported(f'{_TRACKERS}.{name}', _fix_lap)
-
-
-def _fix_motmetrics(module: ModuleType) -> None:
-    if getattr(module, 'motmetrics', None) is None:
+    # upstream sets the package that it cannot import to None
+    if vars(module).get('motmetrics', ...) is None:
         module.motmetrics = SimpleNamespace(lap=SimpleNamespace(linear_sum_assignment=assign))
         module.linear_sum_assignment = assign
         mark_active(__name__)
-
-
-def _fix_lap(module: ModuleType) -> None:
-    if getattr(module, 'lap', None) is None:
+    if vars(module).get('lap', ...) is None:
         module.lap = SimpleNamespace(lapjv=lapjv)
         mark_active(__name__)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import vminet_mm  # noqa: F401
-from vminet_mm.compat import interp2d
+from vminet_mm.compat.other_models import interp2d
 
 
 @pytest.mark.parametrize('kind', ['linear', 'cubic'])

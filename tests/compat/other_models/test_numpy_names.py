@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import vminet_mm  # noqa: F401
-from vminet_mm.compat import numpy_names
+from vminet_mm.compat.other_models import numpy_names
 
 
 @pytest.mark.filterwarnings('ignore:__array__ implementation:DeprecationWarning')
@@ -29,8 +29,9 @@ def test_video_evaluation_of_mmdet_has_its_float():
 def test_numpy_itself_is_untouched_and_complete():
     module = ModuleType('module')
     module.np = np
-    numpy_names._fix({'in1d': np.isin}, module)
+    numpy_names.fix(module)
     assert module.np.in1d is np.isin
+    assert module.np.float is float
     assert module.np.linalg is np.linalg
     assert 'float' not in vars(np)
     with pytest.raises(AttributeError):
@@ -39,5 +40,5 @@ def test_numpy_itself_is_untouched_and_complete():
 
 def test_a_module_without_numpy_is_left_alone():
     module = ModuleType('module')
-    numpy_names._fix({'in1d': np.isin}, module)
+    numpy_names.fix(module)
     assert not hasattr(module, 'np')

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .import_hook import when_imported
-from .patching import temporarily, wrap
+from ..patching import temporarily, wrap
 
 
 def _interp2d(x: Any, y: Any, z: Any, kind: str = 'linear') -> Callable[..., np.ndarray]:
@@ -31,12 +30,6 @@ def _is_removed() -> bool:
     return False
 
 
-def apply() -> None:
-    """Let mmpretrain and mmseg resize BEiT's relative position tables."""
-    when_imported('mmpretrain.models.utils.embed', _fix_mmpretrain)
-    when_imported('mmseg.models.backbones.beit', _fix_mmseg)
-
-
 def _with_interp2d(original: Any, *args: Any, **kwargs: Any) -> Any:
     from scipy import interpolate
 
@@ -44,11 +37,11 @@ def _with_interp2d(original: Any, *args: Any, **kwargs: Any) -> Any:
         return original(*args, **kwargs)
 
 
-def _fix_mmpretrain(module: ModuleType) -> None:
-    if _is_removed():
-        wrap(module, 'resize_relative_position_bias_table', _with_interp2d, __name__)
-
-
-def _fix_mmseg(module: ModuleType) -> None:
-    if _is_removed():
+def fix(module: ModuleType) -> None:
+    """Let mmpretrain and mmseg resize BEiT's relative position tables."""
+    if not _is_removed():
+        return
+    if module.__name__.startswith('mmseg'):
         wrap(module.BEiT, '_geometric_sequence_interpolation', _with_interp2d, __name__)
+    else:
+        wrap(module, 'resize_relative_position_bias_table', _with_interp2d, __name__)

@@ -1,0 +1,1 @@
+"""Fixes for models of other configs, none of which VMINet needs."""
