@@ -1,4 +1,4 @@
-"""Time whole detectors and segmentors, with random weights, in one run:
+"""Time whole detectors, segmentors and classifiers, with random weights, in one run:
 
 python tools/analysis_tools/benchmark_downstream.py CONFIG...
 """

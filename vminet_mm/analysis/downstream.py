@@ -1,4 +1,4 @@
-"""Whole detectors and segmentors against each other: images a second, at random weights.
+"""Whole models of the three tasks against each other: images a second, at random weights.
 
 What is timed is what a test does with a batch that is read from disk: the data preprocessor
 (normalizing, padding), the network, and the post-processing, so of a detector also NMS and the

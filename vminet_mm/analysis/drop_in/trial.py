@@ -67,11 +67,11 @@ def try_folder(folder: str | Path, library: str, arch: str = 'ti') -> Outcome:
             prepare(cfg.model, folder.parents[1])
             outcome.swaps = swap_backbones(cfg.model, arch)
             step = 'build'
-            task = Task(cfg, library)
+            trial = Trial(cfg, library)
             step = 'loss and gradients'
-            task.learn()
+            trial.learn()
             step = 'predict'
-            task.predict()
+            trial.predict()
         outcome.status = WORKS
     except NotApplicableError as error:
         outcome.status, outcome.reason = NOT_APPLICABLE, str(error)
@@ -82,7 +82,7 @@ def try_folder(folder: str | Path, library: str, arch: str = 'ti') -> Outcome:
     return outcome
 
 
-class Task:
+class Trial:
     """A model with the batches that fit it.
 
     Args:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as masks
 from tqdm import tqdm
 
 from ...errors import ConfigError
 from ...tasks import DETECTION
+from ..layouts import annotation
 from .files import new_folder, require_folder, write_coco
 
 CLASSES = ('nucleus',)
@@ -66,8 +66,4 @@ def _object(path: Path, image_id: int, size: tuple[int, int]) -> list[dict]:
         mask = np.asarray(file.convert('L')) > 0
     if not mask.any():
         return []
-    code = masks.encode(np.asfortranarray(mask, dtype=np.uint8))
-    box = masks.toBbox(code).tolist()
-    code['counts'] = code['counts'].decode()
-    area = int(mask.sum())
-    return [dict(image_id=image_id, category_id=1, bbox=box, area=area, segmentation=code)]
+    return [annotation(mask, label=0) | dict(image_id=image_id)]
