@@ -18,7 +18,7 @@ from vminet_mm.errors import ConfigError
 from vminet_mm.export import export, exportable, make_outputs, require_small, trace
 from vminet_mm.export.outputs import AdaptiveAverage, ClassifierOutputs
 from vminet_mm.inference import load_model
-from vminet_mm.models import VMISA
+from vminet_mm.models import VMISABlock
 
 pytestmark = pytest.mark.slow
 
@@ -125,8 +125,8 @@ def test_the_model_is_left_as_it_is(exports: dict[str, Exported]) -> None:
     assert not hasattr(copy.model, 'auxiliary_head')
     pools = [m.cells for m in copy.modules() if isinstance(m, AdaptiveAverage)]
     assert pools == [(2, 2), (3, 3), (6, 6)]
-    block = next(m for m in copy.modules() if isinstance(m, VMISA))
-    assert block.op.__module__ == 'vminet_mm.ops.matrix_export'
+    block = next(m for m in copy.modules() if isinstance(m, VMISABlock))
+    assert block.attn.op.__module__ == 'vminet_mm.ops.matrix_export'
     assert len(block.dwconv) == 1
 
 
