@@ -130,6 +130,7 @@ def fill(words: list[str]) -> list[str]:
         'WORK_DIR': WORK_DIR,
         'WORK_DIR...': WORK_DIR,
         'model.onnx': CLASSIFIER.replace('.py', '.onnx'),
+        'FILE.onnx': CLASSIFIER.replace('.py', '.onnx'),
         'mIoU': 'grad_norm',  # of a detector
         'H': '64',
         'W': '96',

@@ -143,7 +143,11 @@ def test_wrong_switches(exports: dict[str, Exported]) -> None:
     reasons = [
         (item, dict(out='x.pt2'), r'--out x.pt2: a file of this format ends with \.onnx'),
         (item, dict(names=['classes']), "no output 'classes'; choose among logits, probabilities"),
-        (fpn, dict(names=['masks']), "no output 'masks'; choose among stride4, stride8, stride16"),
+        (fpn, dict(names=['stride5']), "no output 'stride5'; choose among stride4, stride8, str"),
+        (fpn, dict(names=['mask']), "no output 'mask'; choose among boxes, scores, labels, image"),
+        (item, dict(pasted=True), '--paste is for detectors with masks'),
+        (fpn, dict(kind='pt2', pasted=True), '--paste and --simplify-input are for --format onnx'),
+        (fpn, dict(takes_uint8=True, check=True), 'leave out --paste and --simplify-input'),
         (item, dict(size=(63, 64)), r'--shape takes numbers from 64, not \(63, 64\)'),
         (item, dict(opset=17), '--opset must be in 18..23'),
     ]

@@ -39,7 +39,8 @@ def test_of_each_task(exports: dict[str, Exported]) -> None:
     assert classes['segmentor'] == ['background', *CLASSES]  # from the config
     assert classes['fpn'] == list(CLASSES)
     assert json.loads(texts['segmentor']['palette'])[1] == [220, 60, 60]
-    assert json.loads(texts['fpn']['palette']) == []
+    assert json.loads(texts['fpn']['palette'])[0] == [220, 60, 60]
+    assert json.loads(texts['classifier']['palette']) == []
     assert texts['fpn']['config'] == 'mask-rcnn_vminet-ti_fpn_mini.py'
 
 
@@ -48,17 +49,20 @@ def test_of_each_task(exports: dict[str, Exported]) -> None:
     [
         (
             'cls/vminet-xs_3xb128-300e_in1k.py',
-            [dict(short_edge=256, interpolation='bicubic'), dict(crop=[224, 224])],
+            [dict(short_edge=256, interpolation='bicubic', antialias=True), dict(crop=[224, 224])],
         ),
         (
             'mask_rcnn/mask-rcnn_vminet-xs_sfp_1x_coco.py',
-            [dict(short_edge=800, long_edge=1333, interpolation='bilinear')],
+            [dict(short_edge=800, long_edge=1333, interpolation='bilinear', antialias=False)],
         ),
         (
             'upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py',
-            [dict(short_edge=512, long_edge=2048, interpolation='bilinear')],
+            [dict(short_edge=512, long_edge=2048, interpolation='bilinear', antialias=False)],
         ),
-        ('cls/vminet-ti_mini.py', [dict(height=64, width=64, interpolation='bilinear')]),
+        (
+            'cls/vminet-ti_mini.py',
+            [dict(height=64, width=64, interpolation='bilinear', antialias=False)],
+        ),
         ('upernet/upernet_vminet-ti_mini.py', []),
     ],
 )
@@ -75,6 +79,6 @@ def test_resize_steps_of_other_kinds() -> None:
         dict(type='PackInputs'),
     ]
     assert resize_steps(steps) == [
-        dict(height=30, width=40, interpolation='bilinear'),
+        dict(height=30, width=40, interpolation='bilinear', antialias=False),
         dict(crop=[9, 8]),
     ]

@@ -1,6 +1,6 @@
-"""Export a classifier, a segmentor, or a detector's backbone with neck, as ONNX or torch.export.
+"""Export a classifier, a segmentor or a detector, from image to result, as ONNX or torch.export.
 
-A detector's heads (proposals, NMS, masks) are not exported: a Mask R-CNN has no end-to-end file.
+Of a detector, torch.export takes backbone and neck alone.
 """
 
 import argparse
@@ -30,11 +30,20 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='NAME',
-        help='logits, probabilities (classifier); logits, classes (segmentor); stride4, stride8, '
-        '... (detector); by default all',
+        help='logits, probabilities (classifier); logits, classes (segmentor); boxes, scores, '
+        'labels, image_index, masks (detector), or maps, or stride4, stride8, ... for its backbone '
+        'and neck; by default all',
     )
     parser.add_argument(
-        '--verify', action='store_true', help='compare with torch at three sizes, to 1e-4'
+        '--verify', action='store_true', help='compare with torch at three sizes, to rounding'
+    )
+    parser.add_argument(
+        '--paste', action='store_true', help='masks of a detector over the whole image'
+    )
+    parser.add_argument(
+        '--simplify-input',
+        choices=['uint8'],
+        help='take pictures as they are, (B, H, W, 3) uint8 RGB, and prepare them',
     )
     add_cfg_options(parser)
     return parser.parse_args()
@@ -50,6 +59,8 @@ def main(args: argparse.Namespace) -> None:
         args.shape,
         args.outputs,
         args.verify,
+        args.paste,
+        args.simplify_input == 'uint8',
     )
     print(done)
     require_small(done.differences)

@@ -1,6 +1,7 @@
 """Run an exported ONNX file on an image, with numpy, Pillow and onnxruntime alone.
 
-It prints the classes of the image or of its pixels, or what the maps of a detector are like.
+It prints the classes of the image or of its pixels, or the objects in it, or what the maps of a
+detector's backbone are like.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import math
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,7 +18,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('model', help='file of tools/deployment/export_onnx.py')
     parser.add_argument('image', help='image file')
     parser.add_argument(
-        '--out', help='write a picture of the classes (segmentor), or the outputs as NAME.npz'
+        '--out',
+        help='write a picture of the classes (segmentor) or objects (detector), or the outputs as '
+        'NAME.npz',
+    )
+    parser.add_argument(
+        '--score-thr', type=float, default=0.3, help='the least score of an object that is told'
     )
     parser.add_argument('--keep-size', action='store_true', help='do not resize the image')
     parser.add_argument('--top', type=int, default=5, help='how many classes to print')
@@ -30,21 +36,26 @@ def main(args: argparse.Namespace) -> None:
     )
     about = read_metadata(session)
     picture = ImageOps.exif_transpose(Image.open(args.image)).convert('RGB')
-    if not args.keep_size:
+    if not args.keep_size:  # a file that takes uint8 resizes itself: it has no such steps
         picture = resize(picture, about['resize'])
     names = [output.name for output in session.get_outputs()]
-    outputs = session.run(names, {'image': normalize(picture, about)})
+    outputs = session.run(names, {'image': prepare(picture, about)})
     outputs = dict(zip(names, outputs, strict=True))
     if about['task'] == 'classification':
         print_classes(outputs, about['classes'], args.top)
     elif about['task'] == 'segmentation':
         print_fractions(label_map(outputs, picture), about['classes'], args.top)
+    elif 'boxes' in outputs:
+        outputs = best_objects(outputs, args.score_thr)
+        print_objects(outputs, about['classes'])
     else:
         print_maps(outputs)
     if args.out and args.out.endswith('.npz'):
         np.savez(args.out, **outputs)
     elif args.out and about['task'] == 'segmentation':
         paint(picture, label_map(outputs, picture), about['palette']).save(args.out)
+    elif args.out and 'boxes' in outputs:
+        draw_objects(picture, outputs, about).save(args.out)
     elif args.out:
         raise SystemExit(f'error: --out {args.out}: a file that ends with .npz takes the outputs')
 
@@ -54,7 +65,7 @@ def read_metadata(session: onnxruntime.InferenceSession) -> dict:
     texts = session.get_modelmeta().custom_metadata_map
     if 'task' not in texts:
         raise SystemExit('error: the file was not made by tools/deployment/export_onnx.py')
-    plain = ('task', 'color_order', 'backbone', 'arch', 'config', 'checkpoint', 'version')
+    plain = ('task', 'input', 'color_order', 'backbone', 'arch', 'config', 'checkpoint', 'version')
     return {key: text if key in plain else json.loads(text) for key, text in texts.items()}
 
 
@@ -81,6 +92,13 @@ def resize(picture: Image.Image, steps: list[dict]) -> Image.Image:
             size = step['width'], step['height']
         picture = picture.resize(size, getattr(Image.Resampling, step['interpolation'].upper()))
     return picture
+
+
+def prepare(picture: Image.Image, about: dict) -> np.ndarray:
+    """What the file takes: the picture as it is, (1, H, W, 3) uint8, or normalized."""
+    if about.get('input') == 'uint8':
+        return np.asarray(picture)[None]
+    return normalize(picture, about)
 
 
 def normalize(picture: Image.Image, about: dict) -> np.ndarray:
@@ -116,6 +134,52 @@ def print_fractions(labels: np.ndarray, classes: list[str], top: int) -> None:
     fractions = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
     for label in fractions.argsort()[::-1][:top]:
         print(f'{fractions[label]:7.2%}  {classes[label]}')
+
+
+def best_objects(outputs: dict[str, np.ndarray], score_thr: float) -> dict[str, np.ndarray]:
+    """The outputs of the objects whose score is at least a threshold."""
+    is_good = outputs['scores'] >= score_thr
+    return {name: values[is_good] for name, values in outputs.items()}
+
+
+def print_objects(outputs: dict[str, np.ndarray], classes: list[str]) -> None:
+    """Score, class and box (left, top, right, bottom) of each object."""
+    for score, label, box in zip(*map(outputs.get, ('scores', 'labels', 'boxes')), strict=True):
+        print(f'{score:7.2%}  {classes[label]:16} ' + ' '.join(f'{edge:7.1f}' for edge in box))
+
+
+def whole_mask(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The probabilities (28, 28) within a box over the whole picture, (H, W).
+
+    Args:
+        mask: Interpolated bilinearly, with zeros around it.
+        box: Left, top, right and bottom.
+        size: Width and height of the picture.
+    """
+    weights = []
+    for start, end, pixels, cells in zip(box[:2], box[2:], size, mask.shape[::-1], strict=True):
+        position = (np.arange(pixels) + 0.5 - start) / max(end - start, 1e-6) * cells - 0.5
+        weights.append(np.maximum(0, 1 - abs(position[:, None] - np.arange(cells))))
+    columns, rows = weights
+    return rows @ mask @ columns.T
+
+
+def draw_objects(picture: Image.Image, outputs: dict[str, np.ndarray], about: dict) -> Image.Image:
+    """The picture with the boxes, names and masks of its objects, the best ones on top."""
+    for number in range(len(outputs['boxes']))[::-1]:
+        label, box = outputs['labels'][number], outputs['boxes'][number]
+        color = tuple(about['palette'][label])
+        if 'masks' in outputs:
+            mask = outputs['masks'][number]
+            if mask.dtype != bool:
+                mask = whole_mask(mask, box, picture.size) >= about['mask_threshold']
+            tinted = Image.blend(picture, Image.new('RGB', picture.size, color), 0.5)
+            picture = Image.composite(tinted, picture, Image.fromarray(mask))
+        draw = ImageDraw.Draw(picture)
+        draw.rectangle([float(edge) for edge in box], outline=color, width=2)
+        text = f'{about["classes"][label]} {outputs["scores"][number]:.2f}'
+        draw.text((float(box[0]) + 3, float(box[1]) + 2), text, fill=color)
+    return picture
 
 
 def print_maps(outputs: dict[str, np.ndarray]) -> None:

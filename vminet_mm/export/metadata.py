@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..datasets.config_parts import leaf_datasets
 from ..inference import Predictor
@@ -14,9 +15,7 @@ from ..version import __version__
 from .outputs import Outputs
 
 
-def make_metadata(
-    predictor: Predictor, outputs: Outputs, checkpoint: str | PathLike
-) -> dict[str, str]:
+def describe(predictor: Predictor, outputs: Outputs, checkpoint: str | PathLike) -> dict[str, Any]:
     """The metadata of a model, see docs/export.md for the keys.
 
     Args:
@@ -25,39 +24,61 @@ def make_metadata(
         checkpoint: Where its weights are from.
 
     Returns:
-        dict: Texts by name; what is no plain text is JSON.
+        dict: Plain values by name, of a file that takes images ready for the network.
     """
     preprocessor = predictor.cfg.model.get('data_preprocessor') or {}
-    backbone = predictor.model.backbone
+    backbone, colors = predictor.model.backbone, predictor.colors
     swaps = any(preprocessor.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb'))
-    content = dict(
+    return dict(
         task=predictor.task,
         outputs=outputs.names,
         classes=predictor.classes,
-        palette=predictor.colors.tolist() if predictor.task == 'segmentation' else [],
+        palette=[] if predictor.task == 'classification' else colors.round().astype(int).tolist(),
         mean=preprocessor.get('mean') or [0.0] * 3,
         std=preprocessor.get('std') or [1.0] * 3,
         color_order='rgb' if swaps else 'bgr',  # mmcv reads BGR
         pad_size_divisor=preprocessor.get('pad_size_divisor', 1),
+        input='float32',
         resize=resize_steps(next(leaf_datasets(predictor.cfg.test_dataloader.dataset)).pipeline),
+        pad_value=preprocessor.get('pad_value', 0),
+        mask_threshold=_mask_threshold(predictor.model),
         backbone=type(backbone).__name__,
         arch=_arch(backbone) if isinstance(backbone, VMINet) else '',
         config=Path(predictor.cfg.filename or '').name,
         checkpoint=Path(checkpoint).name,
         version=f'vminet_mm {__version__}, torch {torch.__version__}',
     )
+
+
+def as_texts(about: dict[str, Any]) -> dict[str, str]:
+    """Metadata as ONNX has them: what is no plain text is JSON."""
     return {
-        key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in content.items()
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()
     }
+
+
+def ready(about: dict[str, Any], takes_uint8: bool) -> dict[str, Any]:
+    """The metadata of a file that does a part of the preparation itself.
+
+    Args:
+        about: From :func:`describe`.
+        takes_uint8: Whether it does all of it, rather than pad alone.
+    """
+    done = dict(pad_size_divisor=1)
+    if takes_uint8:
+        outputs = ['classes'] if about['task'] == 'segmentation' else about['outputs']
+        done |= dict(input='uint8', resize=[], mean=[0.0] * 3, std=[1.0] * 3, color_order='rgb')
+        done |= dict(outputs=outputs)
+    return about | done
 
 
 def resize_steps(pipeline: list[dict]) -> list[dict[str, Any]]:
     """The steps of a test pipeline that change an image's size.
 
     Returns:
-        list: Of ``dict(crop=[height, width])``, and of ``dict(interpolation=...)`` with one of
-        ``short_edge``, ``short_edge`` and ``long_edge`` (upper bounds), ``height`` and ``width``.
+        list: Of ``dict(crop=[height, width])``, and of ``dict(interpolation=..., antialias=...)``
+        with one of ``short_edge``, ``short_edge`` and ``long_edge`` (upper bounds), ``height`` and
+        ``width``.
     """
     steps = []
     for step in pipeline:
@@ -74,8 +95,17 @@ def resize_steps(pipeline: list[dict]) -> list[dict[str, Any]]:
                 edges = dict(short_edge=min(scale), long_edge=max(scale))
             else:
                 edges = dict(height=scale[1], width=scale[0])
-            steps.append(edges | dict(interpolation=step.get('interpolation', 'bilinear')))
+            # OpenCV skips pixels where Pillow averages them
+            is_smooth = step.get('backend', 'cv2') == 'pillow'
+            way = dict(interpolation=step.get('interpolation', 'bilinear'), antialias=is_smooth)
+            steps.append(edges | way)
     return steps
+
+
+def _mask_threshold(model: nn.Module) -> float:
+    """The least probability of a pixel of a mask."""
+    head = getattr(model, 'roi_head', None)
+    return float((getattr(head, 'test_cfg', None) or {}).get('mask_thr_binary', 0.5))
 
 
 def _arch(backbone: VMINet) -> str | dict:

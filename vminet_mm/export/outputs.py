@@ -10,6 +10,7 @@ from ..errors import ConfigError
 from ..models import VMISA, VMINet, VMISABlock, switch_to_deploy
 from ..ops.matrix_export import adaptive_average, separable_attention
 from ..ops.recurrent_export import recurrent_attention
+from .detectors import DenseHead, Found, RegionHead, paste
 
 EXPORT_OPS = {'matrix': separable_attention, 'recurrent': recurrent_attention}
 
@@ -24,6 +25,9 @@ class Outputs(nn.Module):
     Attributes:
         choices: The names of all that :meth:`compute` gives.
         parts: The children of the model that it needs.
+        inputs: The names of what :meth:`forward` takes: the images, and where results depend on
+            them their ``size`` less the padding and the size of the ``canvas`` that objects are
+            told on, (2,) float, height and width.
 
     Raises:
         ConfigError: If a name is none of the choices.
@@ -31,6 +35,7 @@ class Outputs(nn.Module):
 
     choices: tuple[str, ...]
     parts = ('backbone', 'neck', 'head')
+    inputs: tuple[str, ...] = ('image',)
 
     def __init__(self, model: nn.Module, names: Sequence[str] = ()) -> None:
         super().__init__()
@@ -42,12 +47,12 @@ class Outputs(nn.Module):
             )
         self.names = tuple(names) or self.choices
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor, *sizes: Tensor) -> tuple[Tensor, ...]:
         """The outputs of a batch of normalized images (B, 3, H, W), in the order of the names."""
-        tensors = self.compute(image)
+        tensors = self.compute(image, *sizes)
         return tuple(tensors[name] for name in self.names)
 
-    def compute(self, image: Tensor) -> dict[str, Tensor]:
+    def compute(self, image: Tensor, *sizes: Tensor) -> dict[str, Tensor]:
         """All outputs by name."""
         raise NotImplementedError
 
@@ -107,31 +112,120 @@ class FeatureOutputs(Outputs):
         return dict(zip(self.choices, self.model.extract_feat(image), strict=True))
 
 
+class DetectorOutputs(Outputs):
+    """The objects of all images, those of an image by falling score.
+
+    ``boxes`` (N, 4) in pixels of the canvas, ``scores`` (N,), ``labels`` (N,) and ``image_index``
+    (N,), int64, which of the images each is of; with a mask head ``masks`` (N, 28, 28),
+    probabilities within the boxes, or, pasted, (N, H, W) bool.
+
+    Args:
+        model: A detector of mmdet.
+        names: Which outputs, by default all.
+        pasted: Whether masks are of the whole canvas.
+
+    Raises:
+        ConfigError: If a part of the detector cannot be exported.
+    """
+
+    parts = ('backbone', 'neck')  # the heads are parts of this module
+    inputs = ('image', 'size', 'canvas')
+
+    def __init__(self, model: nn.Module, names: Sequence[str] = (), pasted: bool = False) -> None:
+        from mmdet.models import detectors as kinds  # not needed by the other tasks
+
+        heads = DETECTORS.get(type(model).__name__)
+        if heads is None or not isinstance(model, getattr(kinds, type(model).__name__, ())):
+            raise ConfigError(
+                f'a {type(model).__name__} cannot be exported whole, only {", ".join(DETECTORS)}. '
+                '--outputs maps exports backbone and neck'
+            )
+        dense = DenseHead(getattr(model, heads[0]), heads[0])
+        region = RegionHead(model.roi_head) if len(heads) > 1 else None
+        self.choices = ('boxes', 'scores', 'labels', 'image_index')
+        if region is not None and region.masks:
+            self.choices += ('masks',)
+        elif pasted:
+            raise ConfigError(f'--paste: a {type(model).__name__} without mask head has no masks')
+        super().__init__(model, names)
+        self.dense, self.region, self.pasted = dense, region, pasted
+
+    def compute(self, image: Tensor, *sizes: Tensor) -> dict[str, Tensor]:
+        size, canvas = sizes
+        maps = self.model.extract_feat(image)
+        found = self.dense(maps, size)
+        if self.region is not None:
+            found = self.region.find(maps, found, size, image.shape[0])
+        scale = (canvas / size).flip(0)
+        boxes = found.boxes * torch.cat([scale, scale])
+        tensors = dict(
+            boxes=boxes, scores=found.scores, labels=found.labels, image_index=found.image
+        )
+        if 'masks' in self.names:
+            tensors['masks'] = self._masks(maps, found, boxes, canvas)
+        return tensors
+
+    def _masks(
+        self, maps: tuple[Tensor, ...], found: Found, boxes: Tensor, canvas: Tensor
+    ) -> Tensor:
+        masks = self.region.shapes(maps, found)
+        if not self.pasted:
+            return masks
+        height, width = (int(edge.item()) for edge in canvas)
+        return paste(masks, boxes, height, width, self.region.head.test_cfg.mask_thr_binary)
+
+
+# detectors that are exported whole, and the heads from which their results come
+DETECTORS = {
+    'MaskRCNN': ('rpn_head', 'roi_head'),
+    'FasterRCNN': ('rpn_head', 'roi_head'),
+    'CascadeRCNN': ('rpn_head', 'roi_head'),
+    'RetinaNet': ('bbox_head',),
+    'FCOS': ('bbox_head',),
+    'ATSS': ('bbox_head',),
+    'GFL': ('bbox_head',),
+}
 KINDS = {
     'classification': ClassifierOutputs,
     'segmentation': SegmentorOutputs,
-    'detection': FeatureOutputs,
 }
 
 
-def make_outputs(task: str, model: nn.Module, names: Sequence[str] = ()) -> Outputs:
+def make_outputs(
+    task: str,
+    model: nn.Module,
+    names: Sequence[str] = (),
+    pasted: bool = False,
+    maps_only: bool = False,
+) -> Outputs:
     """The exported function of a model.
 
     Args:
         task: ``'classification'``, ``'segmentation'`` or ``'detection'``.
         model: The model, in evaluation mode.
-        names: Which outputs, by default all; see the classes of this module.
+        names: Which outputs, by default all; see the classes of this module. ``['maps']`` are all
+            maps of a detector.
+        pasted: Masks of a detector over the whole image.
+        maps_only: Of a detector, backbone and neck.
 
     Raises:
         ConfigError: If the model has no such output, or is of a kind that is not exported.
     """
+    if pasted and task != 'detection':
+        raise ConfigError('--paste is for detectors with masks')
     if any(isinstance(m, VMINet) and m.mask_padding for m in model.modules()):
         raise ConfigError(
             'mask_padding=True cannot be exported: an exported model is given no sizes. '
             '--cfg-options model.backbone.mask_padding=False exports the same for batches that '
             'have no padding'
         )
-    return KINDS[task](model, names)
+    if task != 'detection':
+        return KINDS[task](model, names)
+    if list(names) == ['maps'] or (maps_only and not names):
+        return FeatureOutputs(model)
+    if maps_only or any(name.startswith('stride') for name in names):
+        return FeatureOutputs(model, names)
+    return DetectorOutputs(model, names, pasted)
 
 
 def exportable(outputs: Outputs) -> Outputs:

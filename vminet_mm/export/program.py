@@ -3,6 +3,7 @@
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch._dynamo.exc import UserError
@@ -10,6 +11,8 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as symbolic_config
 
 from ..errors import ConfigError
+from .detectors import onnx_translation
+from .metadata import as_texts, ready
 from .outputs import Outputs
 
 OPSETS = range(18, 24)  # the oldest that torch writes, the newest that onnxruntime reads
@@ -42,13 +45,15 @@ def trace(outputs: Outputs, size: tuple[int, int]) -> ExportedProgram:
     least = dict(min=LEAST_SIZE)
     sizes = {0: Dim('batch'), 2: Dim('height', **least), 3: Dim('width', **least)}
     image = torch.randn(2, 3, *size)
+    edges = [torch.tensor(size, dtype=torch.float32) for _ in outputs.inputs[1:]]
     try:
         # a batch of one, and conditions on sizes that need not be known when tracing
         with torch.no_grad(), symbolic_config.patch(backed_size_oblivious=True):
             return torch.export.export(
                 outputs,
-                (image,),
-                dynamic_shapes=dict(image=sizes),
+                (image, *edges),
+                dynamic_shapes=dict(image=sizes)
+                | ({'sizes': (None,) * len(edges)} if edges else {}),
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
     except (UserError, RuntimeError, TypeError) as error:
@@ -59,41 +64,60 @@ def trace(outputs: Outputs, size: tuple[int, int]) -> ExportedProgram:
 
 def save_onnx(
     program: ExportedProgram,
-    names: tuple[str, ...],
+    outputs: Outputs,
     path: Path,
-    metadata: dict[str, str],
+    about: dict[str, Any],
     opset: int = 20,
-) -> None:
+    takes_uint8: bool = False,
+) -> dict[str, Any]:
     """Write one ONNX file, weights and metadata inside.
 
     Args:
         program: From :func:`trace`.
-        names: The names of its outputs.
+        outputs: What it was made of.
         path: The file.
-        metadata: For ``metadata_props``.
+        about: From :func:`vminet_mm.export.metadata.describe`.
         opset: The version of the operators, in :data:`OPSETS`.
+        takes_uint8: Whether the input is a picture as it is, (B, H, W, 3) uint8 RGB.
+
+    Returns:
+        dict: What the file says of itself.
     """
+    import onnx  # of the extra `export`
+
+    from .front import add_front, add_label_map, name_sizes
+
     onnx_program = torch.onnx.export(
         program,
         dynamo=True,
         opset_version=opset,
-        input_names=['image'],
-        output_names=names,
-        dynamic_shapes=dict(image={0: 'batch', 2: 'height', 3: 'width'}),  # the names of the sizes
+        input_names=list(outputs.inputs),
+        output_names=outputs.names,
+        custom_translation_table=onnx_translation(),
         verbose=False,
     )
     for node in onnx_program.model.graph.all_nodes():
         node.metadata_props.clear()  # where in which source file each is from
-    onnx_program.model.metadata_props.update(metadata)
-    onnx_program.save(path, external_data=False)
+    model = onnx_program.model_proto
+    name_sizes(model)
+    is_detector = len(outputs.inputs) > 1
+    if takes_uint8 and about['task'] == 'segmentation':
+        model = add_label_map(model)
+    if takes_uint8 or is_detector:
+        model = add_front(model, about, takes_uint8)
+        about = ready(about, takes_uint8)
+    onnx.helper.set_model_props(model, as_texts(about))
+    onnx.save(model, path)
+    return about
 
 
-def save_pt2(program: ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
+def save_pt2(program: ExportedProgram, path: Path, about: dict[str, Any]) -> None:
     """Write a program for :func:`torch.export.load`, with the metadata as ``metadata.json``.
 
     Args:
         program: From :func:`trace`.
         path: The file.
-        metadata: Texts by name.
+        about: From :func:`vminet_mm.export.metadata.describe`.
     """
-    torch.export.save(program, path, extra_files={'metadata.json': json.dumps(metadata)})
+    texts = json.dumps(as_texts(about))
+    torch.export.save(program, path, extra_files={'metadata.json': texts})

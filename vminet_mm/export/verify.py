@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .outputs import Outputs
-from .program import require
+from .session import open_session
 
 TOLERANCE = 1e-4  # relative to the largest value
 
@@ -22,13 +22,16 @@ class Difference:
         images: Shape of the batch of images, (B, 3, H, W).
         largest: The largest absolute value that torch computes; of ``classes``, of their logits.
         difference: The largest absolute difference; of ``classes`` by how much the logit of the
-            chosen class is below the largest one, so that a tie may be resolved either way.
+            chosen class is below the largest one, so that a tie may be resolved either way; of
+            ``objects`` the number of those that only one of the two has.
+        limit: The largest relative difference that is rounding.
     """
 
     output: str
     images: tuple[int, ...]
     largest: float
     difference: float
+    limit: float = TOLERANCE
 
     @property
     def relative(self) -> float:
@@ -38,7 +41,7 @@ class Difference:
     @property
     def is_small(self) -> bool:
         """Whether it is rounding; False for numbers that are not finite."""
-        return self.relative <= TOLERANCE
+        return self.relative <= self.limit
 
 
 def sizes_to_verify(size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -81,10 +84,7 @@ def onnx_runner(path: Path) -> Callable[[Tensor], list[Tensor]]:
     Raises:
         ConfigError: If onnxruntime is missing.
     """
-    require('onnxruntime')
-    import onnxruntime  # not needed for exporting
-
-    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    session = open_session(path)
     return lambda image: [torch.from_numpy(x) for x in session.run(None, {'image': image.numpy()})]
 
 

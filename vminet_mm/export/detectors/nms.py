@@ -1,0 +1,106 @@
+"""Class-wise non-maximum suppression of a batch, as one operator of ONNX.
+
+The operator is defined here with the semantics of ONNX, since torchvision's knows neither batches
+nor a limit of the number, and torch has no name for the sizes of its result.
+"""
+
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+
+from ...errors import ConfigError
+
+DROPPED = -1.0  # score of a candidate that must not win
+WORTHLESS = -0.5  # between it and the lowest real score
+
+
+@torch.library.custom_op('vminet_mm::non_max_suppression', mutates_args=())
+def non_max_suppression(
+    boxes: Tensor, scores: Tensor, max_output: int, iou_threshold: float
+) -> Tensor:
+    """ONNX's NonMaxSuppression; candidates whose score is below 0 are left out.
+
+    Args:
+        boxes: (B, N, 4), two opposite corners.
+        scores: (B, C, N).
+        max_output: The largest number of boxes that are kept, for each image and class.
+        iou_threshold: A box goes if its IoU with a kept box is above this.
+
+    Returns:
+        Tensor: (M, 3) int64, rows of image, class and box, sorted by these and by falling score.
+    """
+    rows = []
+    for image, classes in enumerate(scores):
+        for label, values in enumerate(classes):
+            (index,) = (values > WORTHLESS).nonzero(as_tuple=True)
+            threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()
+            kept = torchvision.ops.nms(boxes[image, index], values[index], threshold)
+            index = index[kept[:max_output]]
+            owner = torch.tensor([image, label], device=index.device).expand(len(index), 2)
+            rows.append(torch.cat([owner, index[:, None]], dim=1))
+    return torch.cat(rows)
+
+
+@non_max_suppression.register_fake
+def _(boxes: Tensor, scores: Tensor, max_output: int, iou_threshold: float) -> Tensor:
+    number = torch.library.get_ctx().new_dynamic_size()
+    return boxes.new_empty((number, 3), dtype=torch.int64)
+
+
+def onnx_translation() -> dict[Any, Any]:
+    """How :func:`torch.onnx.export` writes the operator, for its ``custom_translation_table``."""
+    from onnxscript import opset18 as op  # of the extra `export`
+
+    def write(boxes: Any, scores: Any, max_output: int, iou_threshold: float) -> Any:
+        limit = op.Constant(value_ints=[max_output])
+        overlap = op.Constant(value_floats=[iou_threshold])
+        least = op.Constant(value_floats=[WORTHLESS])
+        return op.NonMaxSuppression(boxes, scores, limit, overlap, least)
+
+    return {torch.ops.vminet_mm.non_max_suppression.default: write}
+
+
+def iou_threshold(nms: dict | None, part: str) -> float:
+    """The threshold of a config's ``nms``, if it is of the kind that ONNX has.
+
+    Args:
+        nms: Such as ``dict(type='nms', iou_threshold=0.5)``.
+        part: Whose it is, for the error.
+
+    Raises:
+        ConfigError: If it is of another kind.
+    """
+    asked = dict(nms or {})
+    kind = str(asked.pop('type', None))
+    threshold = asked.pop('iou_threshold', None)
+    asked.pop('split_thr', None)  # the same result, computed class by class
+    if kind != 'nms' or threshold is None or asked:
+        extra = f' with {", ".join(asked)}' if asked else ''
+        raise ConfigError(
+            f"{part}: ONNX has no NMS of type {kind!r}{extra}; export with dict(type='nms', "
+            'iou_threshold=...) by --cfg-options, or --outputs maps for backbone and neck alone'
+        )
+    return float(threshold)
+
+
+def apart(boxes: Tensor, groups: Tensor, extent: Tensor) -> Tensor:
+    """Boxes moved so that those of different groups do not overlap, by as much as mmcv moves them.
+
+    Args:
+        boxes: (..., N, 4).
+        groups: (..., N), number of the class or level.
+        extent: Broadcastable to (..., N), from :func:`extents`.
+    """
+    return boxes + (groups.to(boxes) * (extent + 1))[..., None]
+
+
+def extents(boxes: Tensor, scores: Tensor) -> Tensor:
+    """The largest coordinate of the candidates of each image, (B,).
+
+    Args:
+        boxes: (B, N, 4).
+        scores: (B, N), :data:`DROPPED` of those that do not count.
+    """
+    return torch.where((scores > WORTHLESS)[..., None], boxes, 0.0).flatten(1).amax(1)
