@@ -6,6 +6,7 @@ from pathlib import Path
 import test_bad_annotations
 import test_bad_checkpoints
 import test_bad_configs
+import test_bad_exports
 import test_bad_images
 import test_bad_launches
 import test_bad_models
@@ -18,6 +19,7 @@ MODULES = {
     'Annotations': test_bad_annotations,
     'Images': test_bad_images,
     'Launches': test_bad_launches,
+    'Exported files': test_bad_exports,
 }
 
 

@@ -55,7 +55,9 @@ class RegionHead(nn.Module):
         super().__init__()
         require_kind(head, 'roi_head', kinds.StandardRoIHead, kinds.CascadeRoIHead)
         if head.with_shared_head:
-            raise ConfigError('roi_head.shared_head: a head with a shared part cannot be exported')
+            raise ConfigError(
+                'roi_head.shared_head cannot be exported; --outputs maps exports backbone and neck'
+            )
         is_cascade = isinstance(head, kinds.CascadeRoIHead)
         self.head = head
         self.boxes = head.bbox_head if is_cascade else nn.ModuleList([head.bbox_head])
