@@ -45,6 +45,7 @@ def about(cfg: Config) -> dict[str, Any]:
 def run(core: str, told: dict[str, Any], image: np.ndarray, takes_uint8: bool = True) -> list:
     model = add_front(onnx.parser.parse_model(HEAD + core), told, takes_uint8)
     onnx.checker.check_model(model, full_check=True)
+    assert [(one.domain, one.version) for one in model.opset_import] == [('', 20)]
     session = onnxruntime.InferenceSession(model.SerializeToString())
     return session.run(None, {'image': image})
 

@@ -6,6 +6,7 @@ Of a detector, torch.export takes backbone and neck alone.
 import argparse
 
 from vminet_mm.engine import add_cfg_options, load_config, run_tool
+from vminet_mm.errors import ConfigError
 from vminet_mm.export import export, require_small
 
 
@@ -45,11 +46,19 @@ def parse_args() -> argparse.Namespace:
         choices=['uint8'],
         help='take pictures as they are, (B, H, W, 3) uint8 RGB, and prepare them',
     )
+    parser.add_argument(
+        '--int8', action='store_true', help='quantize; with --calibrate and --simplify-input uint8'
+    )
+    parser.add_argument(
+        '--calibrate', metavar='DIR', help='folder of pictures like those that will be seen'
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.int8 != (args.calibrate is not None):
+        raise ConfigError('--int8 and --calibrate DIR go together')
     done = export(
         load_config(args.config, args.cfg_options),
         args.checkpoint,
@@ -61,6 +70,7 @@ def main(args: argparse.Namespace) -> None:
         args.verify,
         args.paste,
         args.simplify_input == 'uint8',
+        args.calibrate,
     )
     print(done)
     require_small(done.differences)

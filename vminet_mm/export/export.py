@@ -13,6 +13,7 @@ from ..tasks import task_of
 from .metadata import as_texts, describe
 from .outputs import DetectorOutputs, exportable, make_outputs
 from .program import LEAST_TRACED, OPSETS, require, save_onnx, save_pt2, trace
+from .quantize import quantize
 from .verify import Difference, onnx_runner, pt2_runner, sizes_to_verify, verify
 from .verify_objects import verify_objects
 
@@ -65,6 +66,7 @@ def export(
     check: bool = False,
     pasted: bool = False,
     takes_uint8: bool = False,
+    calibrate: str | PathLike | None = None,
 ) -> Export:
     """Write a trained model, folded, as a file whose batch, height and width are open.
 
@@ -80,6 +82,7 @@ def export(
         pasted: Masks of a detector over the whole image, rather than within their boxes.
         takes_uint8: The file takes pictures as they are, (B, H, W, 3) uint8 RGB of any size, and
             resizes, normalizes and pads them itself. ONNX only.
+        calibrate: Quantize to int8 with the pictures of this folder; see :mod:`.quantize`.
 
     Raises:
         ConfigError: If the model or a switch does not allow it, or a package is missing.
@@ -92,7 +95,7 @@ def export(
         require('onnx', 'onnxscript', *(['onnxruntime'] if check else []))
         if opset not in OPSETS:
             raise ConfigError(f'--opset must be in {OPSETS[0]}..{OPSETS[-1]}, not {opset}')
-    _require_switches(kind, check, pasted, takes_uint8)
+    _require_switches(kind, check, pasted, takes_uint8, calibrate is not None)
     predictor = load_model(config, checkpoint, device='cpu')
     size = tuple(size or task_of(predictor.cfg).image_size)
     if min(size) < LEAST_TRACED:
@@ -103,6 +106,8 @@ def export(
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == 'onnx':
         about = save_onnx(program, outputs, path, about, opset, takes_uint8)
+        if calibrate is not None:
+            quantize(path, calibrate, path)
     else:
         save_pt2(program, path, about)
     differences = []
@@ -113,7 +118,9 @@ def export(
     return Export(path, tuple(about['outputs']), as_texts(about), differences)
 
 
-def _require_switches(kind: str, check: bool, pasted: bool, takes_uint8: bool) -> None:
+def _require_switches(
+    kind: str, check: bool, pasted: bool, takes_uint8: bool, is_int8: bool
+) -> None:
     """Raise for switches that do not go together.
 
     Raises:
@@ -121,6 +128,8 @@ def _require_switches(kind: str, check: bool, pasted: bool, takes_uint8: bool) -
     """
     if kind != 'onnx' and (pasted or takes_uint8):
         raise ConfigError('--paste and --simplify-input are for --format onnx')
+    if is_int8 and not takes_uint8:
+        raise ConfigError('--int8 calibrates with pictures: add --simplify-input uint8')
     if check and (pasted or takes_uint8):
         raise ConfigError(
             '--verify compares files that take normalized images and give masks within boxes; '

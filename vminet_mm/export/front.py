@@ -32,7 +32,8 @@ def add_front(core: onnx.ModelProto, about: dict[str, Any], takes_uint8: bool) -
     front = _parse(head, lines, core)
     joined = [(name, name) for name in ('image', 'size', 'canvas') if name in taken]
     model = onnx.compose.merge_models(front, core, io_map=joined, prefix1='front_')
-    return rename_input(model, 'front_input', 'image')
+    rename_input(model, 'front_input', 'image')
+    return _with_one_opset(model)
 
 
 def name_sizes(model: onnx.ModelProto) -> None:
@@ -53,13 +54,20 @@ def name_sizes(model: onnx.ModelProto) -> None:
                 one.dim_param = known[one.dim_param]
 
 
-def rename_input(model: onnx.ModelProto, old: str, new: str) -> onnx.ModelProto:
-    """Rename an input, and what had its name before."""
+def rename_input(model: onnx.ModelProto, old: str, new: str) -> None:
+    """Rename the first input, and what had its name before, in place."""
     taken = {old: new, new: f'{new}_normal'}
     for node in model.graph.node:
         for names in (node.input, node.output):
             names[:] = [taken.get(name, name) for name in names]
     model.graph.input[0].name = new
+
+
+def _with_one_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without repetitions of its opset, which merging leaves and some readers refuse."""
+    versions = {one.domain: one.version for one in model.opset_import}
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(*one) for one in versions.items())
     return model
 
 
@@ -94,7 +102,7 @@ def add_label_map(core: onnx.ModelProto) -> onnx.ModelProto:
         node.output[:] = [names.get(name, name) for name in node.output]
     for value in (*model.graph.input, *model.graph.output):
         value.name = names.get(value.name, value.name)
-    return model
+    return _with_one_opset(model)
 
 
 def _parse(head: str, lines: Sequence[str], like: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,0 +1,100 @@
+"""Quantizing an exported file to int8 with onnxruntime, calibrated on a folder of pictures."""
+
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, InputError
+from ..inference.sources import find_inputs, read_image
+from .program import require
+from .session import open_session, read_metadata
+
+QUANTIZED = ('Conv', 'Gemm', 'MatMul')
+HEADS = ('dense.', 'region.')  # of a detector: what follows the neck, and stays in float32
+
+
+def quantize(
+    path: str | PathLike, pictures: str | PathLike, out: str | PathLike, number: int = 64
+) -> int:
+    """Write a file of int8 weights (by channel) and uint8 activations.
+
+    Convolutions and products with weights are quantized, but for a detector's heads: the values
+    from which boxes and scores are decoded stay in float32.
+
+    Args:
+        path: A file of :func:`vminet_mm.export.export` made with ``takes_uint8``.
+        pictures: A folder of pictures like those that the model will see.
+        out: The file to write.
+        number: How many pictures are looked at, from the first on.
+
+    Returns:
+        int: How many operators were quantized.
+
+    Raises:
+        ConfigError: If the file takes no pictures, or the folder has none.
+    """
+    require('onnx', 'onnxruntime')
+    import onnx  # of the extra `export`
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    about = read_metadata(open_session(path), path)
+    if about['input'] != 'uint8':
+        raise ConfigError(
+            f'{path} takes normalized images; export with --simplify-input uint8, so that it can '
+            'be calibrated with pictures'
+        )
+    model = onnx.load(path)
+    nodes = nodes_with_weights(model)
+    quantize_static(
+        model,
+        out,
+        _Pictures(pictures, number),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=list(QUANTIZED),
+        nodes_to_quantize=nodes,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    quantized = onnx.load(out)
+    onnx.helper.set_model_props(quantized, {p.key: p.value for p in model.metadata_props})
+    onnx.save(quantized, out)
+    return len(nodes)
+
+
+def nodes_with_weights(model: Any) -> list[str]:
+    """The names of the operators to quantize: those with weights, outside of a detector's heads.
+
+    Args:
+        model: An ``onnx.ModelProto``.
+    """
+    weights = {one.name for one in model.graph.initializer if len(one.dims) > 1}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in QUANTIZED
+        and any(name in weights and not name.startswith(HEADS) for name in node.input)
+    ]
+
+
+class _Pictures:
+    """onnxruntime's reader of what to calibrate with."""
+
+    def __init__(self, folder: str | PathLike, number: int) -> None:
+        if not Path(folder).is_dir():
+            raise ConfigError(f'there is no folder {folder} for --calibrate')
+        files = find_inputs(folder).images[:number]
+        if not files:
+            raise InputError(f'{folder} for --calibrate has no pictures')
+        self.inputs = self._read(files)
+
+    @staticmethod
+    def _read(files: Sequence[Path]) -> Iterator[dict[str, np.ndarray]]:
+        for file in files:
+            yield {'image': np.ascontiguousarray(read_image(file)[None, ..., ::-1])}
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self.inputs, None)
