@@ -14,8 +14,8 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..inference.predictions import KINDS
 from ..inference.sources import read_image
+from ..tasks import CLASSIFICATION, task_of
 from .detectors import paste
 from .session import open_session, read_metadata
 
@@ -40,20 +40,19 @@ class OnnxModel(nn.Module):
         super().__init__()
         self.session = open_session(path, provider)
         self.about = read_metadata(self.session, path)
-        scope = cfg.get('default_scope')
-        task = KINDS[scope].task if scope in KINDS else None
-        if self.about['task'] != task:
+        task = task_of(cfg, str(cfg.filename))
+        if self.about['task'] != task.name:
             raise ConfigError(
-                f'{path} is for {self.about["task"]}, and {cfg.filename} for {task}; give the '
+                f'{path} is for {self.about["task"]}, and {cfg.filename} for {task.name}; give the '
                 'config that it was exported with'
             )
         self.names = [output.name for output in self.session.get_outputs()]
         self._require_outputs(path)
         preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
         # the one that a classifier takes by itself if its config names none
-        default = 'ClsDataPreprocessor' if scope == 'mmpretrain' else 'ImgDataPreprocessor'
+        default = 'ClsDataPreprocessor' if task is CLASSIFICATION else 'ImgDataPreprocessor'
         kind = dict(type=default) | dict(preprocessor)
-        with DefaultScope.overwrite_default_scope(scope):
+        with DefaultScope.overwrite_default_scope(task.scope):
             self.data_preprocessor = MODELS.build(kind)
 
     def _require_outputs(self, path: str | PathLike) -> None:
