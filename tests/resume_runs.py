@@ -103,6 +103,7 @@ class Run:
             local_rank=0,
             amp=case in ('epochs-2', 'detector-1'),
             auto_scale_lr=False,
+            show_groups=False,
             pretrained=None,
         )
 

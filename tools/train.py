@@ -22,6 +22,11 @@ def parse_args() -> argparse.Namespace:
         help='go on from this checkpoint, or without a value from the latest in the work dir',
     )
     parser.add_argument(
+        '--show-groups',
+        action='store_true',
+        help='print learning rate and weight decay of the parameters, and do not train',
+    )
+    parser.add_argument(
         '--pretrained', metavar='CHECKPOINT', help='ImageNet weights that the backbone starts from'
     )
     return parser.parse_args()

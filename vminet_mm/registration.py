@@ -13,6 +13,7 @@ from .compat.patching import wrap
 LOCATIONS = {
     'mmengine.registry.root': {
         'MODELS': ('vminet_mm.models',),
+        'OPTIM_WRAPPER_CONSTRUCTORS': ('vminet_mm.engine.optim',),
         'HOOKS': ('vminet_mm.engine.hooks', 'vminet_mm.engine.reliability.nonfinite'),
     },
     'mmseg.registry.registry': {'DATASETS': ('vminet_mm.datasets.ade20k_layout',)},

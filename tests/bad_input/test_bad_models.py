@@ -39,23 +39,23 @@ BACKBONES = {
         dict(arch=dict(TINY, depths=(1, 1, 0.5, 1))),
         'depths must be four numbers of blocks, not (1, 1, 0.5, 1)',
     ),
-    'unknown attention': (dict(attention='softmax'), "unknown attention 'softmax'; choose one of"),
+    'unknown attention': (dict(attention='softmax'), "attention must be 'vmi_sa' or 'none'"),
     'unknown mask': (
         dict(mask='diagonal'),
-        "unknown mask 'diagonal'; choose one of tril, band, block, none, hybrid",
+        "'none' or 'hybrid', not 'diagonal'",
     ),
-    'unknown form': (dict(form='eq9'), "unknown form 'eq9'; choose one of matrix, recurrent"),
+    'unknown form': (dict(form='eq9'), "form must be 'matrix' or 'recurrent'"),
     'unknown impl': (
         dict(impl='cuda'),
-        "unknown impl 'cuda'; choose one of auto, torch, triton, reference",
+        "'triton' or 'reference', not 'cuda'",
     ),
     'unknown context_resize': (
         dict(context_resize='crop'),
-        "unknown context_resize 'crop'; choose one of ('pool', 'interpolate')",
+        "context_resize must be 'pool' or 'interpolate', not 'crop'",
     ),
     'unknown recurrent_mask': (
         dict(form='recurrent', recurrent_mask='outside'),
-        "unknown recurrent_mask 'outside'; choose one of ('readout', 'inside')",
+        "recurrent_mask must be 'readout' or 'inside'",
     ),
     'out_indices past the last stage': (
         dict(out_indices=(0, 4)),

@@ -17,6 +17,7 @@ DEFAULTS = dict(
     # tools/train.py
     amp=False,
     auto_scale_lr=False,
+    show_groups=False,
     resume=None,
     pretrained=None,
     # tools/test.py

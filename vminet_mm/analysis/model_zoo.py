@@ -28,6 +28,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
 from ..models import VMINet
+from ..models.options import ATTN_DEFAULTS
 from ..tasks import CLASSIFICATION
 from .authors_model import ARCHS, RELEASES, AuthorsVMINet
 from .published import Published, published_top1
@@ -99,7 +100,8 @@ def _parse_options(text: str, given: str) -> tuple[dict, bool]:
 
 
 def _check_vminet(name: str, options: dict) -> None:
-    choices = set(inspect.signature(VMINet).parameters) - {'arch', 'out_indices', 'in_channels'}
+    others = {'arch', 'out_indices', 'in_channels', 'attn_cfg', 'short_forms'}
+    choices = {*inspect.signature(VMINet).parameters, *ATTN_DEFAULTS} - others
     _require('an arch of vminet', name, VMINet.arch_settings)
     for key in options:
         _require('an option of vminet', key, choices)

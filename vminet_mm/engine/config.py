@@ -16,6 +16,11 @@ from ..tasks import SCOPES_TEXT
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
+# of mmdet and mmseg; they read the names of the parameters of ConvNeXt, BEiT and the like
+_NAMED_BACKBONES_ONLY = (
+    'LearningRateDecayOptimizerConstructor',
+    'LayerDecayOptimizerConstructor',
+)
 SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
 
@@ -133,6 +138,14 @@ def require_optimizer(cfg: Config) -> None:
                 f'optim_wrapper.optimizer.type is {kind!r}, and there is no such optimizer; '
                 'such as AdamW and SGD'
             )
+    constructor = cfg.optim_wrapper.get('constructor')
+    backbone = cfg.model.get('backbone') or {}
+    if constructor in _NAMED_BACKBONES_ONLY and str(backbone.get('type')).endswith('VMINet'):
+        raise ConfigError(
+            f'optim_wrapper.constructor {constructor!r} knows no VMINet; write '
+            "constructor='LayerDecayOptimWrapperConstructor' and "
+            'paramwise_cfg=dict(layer_decay_rate=0.9)'
+        )
 
 
 def part_being_built(error: BaseException) -> str | None:

@@ -21,8 +21,10 @@ from ..datasets.checks import require_sound_lists
 from ..errors import CheckpointError, ConfigError, DataError, RunStoppedError, error_text
 from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION, TASKS, task_of
 from .config import load_config, part_being_built, require_optimizer, require_parts
+from .optim import group_table
 from .preflight import check_processes, local_rank, require_data
 from .reliability.resume import ResumableRunner, ResumePoint, resume_from
+from .settings import apply_vis_backends, require_read_settings
 from .weights import (
     BUILD_ERRORS,
     check_content,
@@ -130,6 +132,7 @@ def train(args: argparse.Namespace) -> None:
     starts = [*pretrained_entries(backbone.get('init_cfg')), whole]
     for start in starts:
         _require_file(start.get('checkpoint'))
+    require_read_settings(cfg)
     require_optimizer(cfg)
     require_data(cfg, ('train', 'val'))
     require_fit(cfg, starts)
@@ -137,7 +140,17 @@ def train(args: argparse.Namespace) -> None:
         require_sound_lists(cfg, ('train', 'val'))
     runner = _build_runner(cfg, ResumableRunner)
     runner.resume_point = point
+    if args.show_groups:
+        show_groups(runner)
+        return
     runner.train()
+
+
+def show_groups(runner: Runner) -> None:
+    """Print the parameters by learning rate and weight decay, as the optimizer is given them."""
+    optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    if is_main_process():
+        print('\n'.join(group_table(runner.model, optim_wrapper.optimizer)))
 
 
 def test(args: argparse.Namespace) -> dict[str, float]:
@@ -256,6 +269,7 @@ def _load(args: argparse.Namespace, parts: tuple[str, ...]) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank or local_rank()))
     cfg = load_config(args.config, args.cfg_options, args.data_root, args.work_dir)
     require_parts(cfg, parts)
+    apply_vis_backends(cfg, args.cfg_options or {})
     cfg.launcher = args.launcher
     check_processes(args.launcher)
     return cfg

@@ -208,6 +208,30 @@ class VMINet(BaseModule):
                         norm.eval()
         return self
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Layer of a parameter, for layer-wise learning rate decay.
+
+        The stem is layer 0, the blocks follow, each with the down-sampling before it, and the last
+        layer holds the norms of the outputs and whatever stands behind the backbone.
+
+        Args:
+            param_name (str): The name of the parameter.
+            prefix (str): Where the backbone lies in the model, such as ``'backbone.'``. Defaults
+                to ``''``.
+
+        Returns:
+            tuple[int, int]: The layer, from 0, and the number of layers.
+        """
+        depths = self.arch['depths']
+        number = sum(depths) + 2
+        part, *rest = param_name.removeprefix(prefix).split('.')
+        if not param_name.startswith(prefix) or part not in ('stem', 'stages'):
+            return number - 1, number
+        if part == 'stem':
+            return 0, number
+        stage, index = int(rest[0]), int(rest[1])
+        return min(sum(depths[:stage]) + max(index, 1), number - 2), number
+
     def switch_to_deploy(self) -> None:
         """Fold batch norms, s0, and W1 with W2, in place and for inference only.
 

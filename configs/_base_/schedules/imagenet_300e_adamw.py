@@ -1,6 +1,7 @@
 # 300 epochs of batch 384 (3 GPUs x 128): 5 epochs of warm-up, then a cosine to 1e-5.
 optim_wrapper = dict(
     type='OptimWrapper',
+    constructor='LayerDecayOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.025),
     # no decay of norms, biases and scalars; nor of beta where it is a number per token
     paramwise_cfg=dict(

@@ -1,13 +1,20 @@
 """Which checkpoint a run is resumed from, and what that changes of its config."""
 
 import os
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from vminet_mm.engine.reliability.resume import _SkippedBatches, resume_from
+from vminet_mm.engine.reliability.resume import (
+    ResumableRunner,
+    ResumePoint,
+    _SkippedBatches,
+    resume_from,
+)
 from vminet_mm.errors import CheckpointError, ConfigError
 
 
@@ -107,6 +114,36 @@ def test_file_that_was_asked_for_has_no_substitute(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match='weights and not the state of a run'):
         resume_from(config(tmp_path), str(asked))
     assert resume_from(config(tmp_path), str(tmp_path / 'epoch_1.pth')).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ('by_iteration', 'done', 'now', 'outcome'),
+    [
+        (True, 7, 8, 'refused'),
+        (False, 2, 8, 'refused'),
+        (False, 0, 8, 'warned'),  # at the begin of an epoch
+        (False, 2, 4, 'same'),
+        (True, 7, None, 'same'),  # unknown
+    ],
+)
+def test_another_number_of_images(
+    by_iteration: bool, done: int, now: int | None, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    runner = SimpleNamespace(
+        resume_point=ResumePoint('a.pth', 0, 1, done, 4),
+        logger=SimpleNamespace(warning=warnings.append),
+    )
+    monkeypatch.setattr(
+        'vminet_mm.engine.reliability.resume.images_per_iteration', lambda loader: now
+    )
+    check = partial(ResumableRunner._require_same_batches, runner, None, by_iteration)
+    if outcome == 'refused':
+        with pytest.raises(ConfigError, match='4 images.*8.*batch_size'):
+            check()
+    else:
+        check()
+    assert len(warnings) == (outcome == 'warned')
 
 
 def test_a_run_of_an_earlier_version(tmp_path: Path) -> None:

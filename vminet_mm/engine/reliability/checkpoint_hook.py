@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from ...errors import CheckpointWriteError, RunStoppedError
+from ..batches import images_per_iteration
 from .stopping import StopSignals
 
 INTERRUPTED = 'interrupted.pth'  # where a run that was told to stop leaves its state
@@ -161,7 +162,10 @@ class SafeCheckpointHook(CheckpointHook):
     def _write(self, runner: Runner, name: str, meta: dict[str, Any]) -> None:
         """Save a checkpoint that a run can be resumed from, and make it the latest."""
         in_epoch = meta['epoch'] == self.epoch
-        meta = meta | dict(batches_done=meta['iter'] - self.epoch_began if in_epoch else 0)
+        meta = meta | dict(
+            batches_done=meta['iter'] - self.epoch_began if in_epoch else 0,
+            images_per_iteration=images_per_iteration(runner.train_dataloader),
+        )
         runner.save_checkpoint(
             self.out_dir,
             name,

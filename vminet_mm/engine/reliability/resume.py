@@ -1,5 +1,6 @@
 """Bit-exact resume: an interrupted run ends as it would have without the interruption."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
@@ -16,6 +18,8 @@ from torch.utils.data import DataLoader
 from ...checkpoints.formats import has_old_names
 from ...compat.patching import temporarily
 from ...errors import CheckpointError, ConfigError
+from ..batches import images_per_iteration, require_norms_fed
+from ..optim import use_plain_groups
 from .checkpoint_hook import INTERRUPTED, SafeCheckpointHook, replacing
 from .nonfinite import NonFiniteLossHook
 from .randomness import IterationSeedHook, number_draws
@@ -31,6 +35,7 @@ class ResumePoint:
         seed: The run's, if the checkpoint tells.
         epoch: The epoch to go on in.
         batches_done: How many of its batches are done.
+        images_per_iteration: Of all processes together, if the checkpoint tells.
         remarks: What is to be logged of how the checkpoint was found.
     """
 
@@ -38,6 +43,7 @@ class ResumePoint:
     seed: int | None
     epoch: int
     batches_done: int
+    images_per_iteration: int | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -120,7 +126,7 @@ def _read(path: str, by_iteration: bool) -> ResumePoint:
     seed, epoch = meta.get('seed'), meta['epoch']
     if not all(isinstance(value, int) and value >= 0 for value in (seed or 0, epoch, done)):
         raise CheckpointError(f'{path}: seed {seed!r}, epoch {epoch!r}, batches_done {done!r}')
-    return ResumePoint(path, seed, epoch, done)
+    return ResumePoint(path, seed, epoch, done, meta.get('images_per_iteration'))
 
 
 class _SkippedBatches(Iterator):
@@ -159,7 +165,9 @@ class ResumableRunner(Runner):
     ) -> DataLoader:
         """Build a data loader whose workers leave the signals to the main process."""
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        loader.worker_init_fn = partial(ignore_signals_in_worker, loader.worker_init_fn)
+        loader.worker_init_fn = partial(
+            ignore_signals_in_worker, loader.worker_init_fn, os.getpid()
+        )
         return loader
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -169,7 +177,9 @@ class ResumableRunner(Runner):
         loader = self.build_dataloader(
             self._train_dataloader, self.seed, self._randomness_cfg.get('diff_rank_seed', False)
         )
+        require_norms_fed(self.model, loader)
         by_iteration = 'max_iters' in loop
+        self._require_same_batches(loader, by_iteration)
         # an iteration-based loop begins to read data while it is built
         at_epoch = (lambda: 0) if by_iteration else (lambda: self.epoch)
         number_draws(
@@ -184,6 +194,23 @@ class ResumableRunner(Runner):
         if done:
             loop.dataloader_iterator = _SkippedBatches(done, loop.dataloader_iterator)
         return loop
+
+    def _require_same_batches(self, loader: DataLoader, by_iteration: bool) -> None:
+        """Raise if batches of another size would repeat or leave out data, and warn otherwise."""
+        point = self.resume_point
+        before = point.images_per_iteration if point else None
+        now = images_per_iteration(loader)
+        if not before or not now or before == now:
+            return
+        change = f'the run had {before} images an iteration, of all processes, and now has {now}'
+        if by_iteration or point.batches_done:
+            raise ConfigError(
+                f'--resume: {change}, so that its place in the data and in the schedule cannot be '
+                f'kept. Start as many processes with such a train_dataloader.batch_size that it is '
+                f'{before}, or begin a new run from its weights: --cfg-options '
+                f'load_from={point.path}'
+            )
+        self.logger.warning(f'{change}: the learning rate is not adapted to it')
 
     def batches_done(self, epoch: int) -> int:
         """How many batches of an epoch were done when the run was interrupted."""
@@ -206,6 +233,15 @@ class ResumableRunner(Runner):
             hooks['checkpoint'] = dict(hook, type=SafeCheckpointHook)
         super().register_default_hooks(hooks)
         self.register_hook(IterationSeedHook())
+
+    def build_optim_wrapper(self, optim_wrapper: object) -> object:
+        """Build the optimizer wrapper; its groups are plain dicts, which can be compiled."""
+        built = super().build_optim_wrapper(optim_wrapper)
+        wrappers = built.values() if isinstance(built, OptimWrapperDict) else [built]
+        for wrapper in wrappers:
+            if isinstance(wrapper, OptimWrapper):
+                use_plain_groups(wrapper.optimizer)
+        return built
 
     def load_or_resume(self) -> None:
         """Load or resume, and log how the checkpoint was found."""

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a wish that all processes of a run fulfil at the same iteration."""
+"""Graceful shutdown: after SIGTERM or SIGINT all ranks stop after the same iteration."""
 
 import os
 import signal
@@ -45,7 +45,9 @@ class StopSignals:
         self.asked = signum
 
 
-def ignore_signals_in_worker(worker_init_fn: Callable[[int], None] | None, worker: int) -> None:
+def ignore_signals_in_worker(
+    worker_init_fn: Callable[[int], None] | None, main_process: int, worker: int
+) -> None:
     """Initialize a worker of a data loader that outlives a signal to the whole group of processes.
 
     Terminals send SIGINT and schedulers send SIGTERM to the workers too, and the iteration that is
@@ -53,18 +55,20 @@ def ignore_signals_in_worker(worker_init_fn: Callable[[int], None] | None, worke
 
     Args:
         worker_init_fn: What initializes the worker otherwise.
+        main_process: The number of the process that the worker works for. It is not the parent of a
+            worker that a fork server started.
         worker: Its number.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, 'sigwaitinfo'):  # which macOS has not; only it tells the sender
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=_end_with, args=(main_process,), daemon=True).start()
     if worker_init_fn is not None:
         worker_init_fn(worker)
 
 
-def _end_with_parent() -> None:
-    """Wait for the parent's SIGTERM and exit."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+def _end_with(main_process: int) -> None:
+    """Wait for the SIGTERM of a process and exit."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main_process:
         pass
     os._exit(0)

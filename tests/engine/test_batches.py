@@ -1,0 +1,57 @@
+"""Batches that a training cannot take."""
+
+import pytest
+from torch import nn
+from torch.utils.data import DataLoader, SequentialSampler
+
+from vminet_mm.engine.batches import images_per_iteration, require_norms_fed
+from vminet_mm.errors import ConfigError
+
+
+def pooled(norm: type[nn.Module] = nn.BatchNorm2d, size: int | tuple = 1) -> nn.Module:
+    """A branch as in UPerNet and ASPP: pooling, convolution, norm."""
+    conv = nn.Sequential(nn.Conv2d(3, 4, 1), norm(4))
+    return nn.ModuleDict(dict(head=nn.Sequential(nn.AdaptiveAvgPool2d(size), conv)))
+
+
+def loader(number: int, batch_size: int, **options) -> DataLoader:
+    return DataLoader(list(range(number)), batch_size=batch_size, **options)
+
+
+class InfiniteSampler(SequentialSampler):
+    """Of the kind that iteration-based training uses."""
+
+
+@pytest.mark.parametrize(
+    ('model', 'data', 'word'),
+    [
+        (pooled(), loader(8, 1), 'batch_size'),
+        (pooled(size=(1, 1)), loader(9, 4), 'drop_last'),
+        (pooled(nn.SyncBatchNorm), loader(8, 1), 'batch_size'),  # of one process
+    ],
+)
+def test_one_image(model: nn.Module, data: DataLoader, word: str) -> None:
+    with pytest.raises(ConfigError, match=rf'head\.1\.1 .*{word}'):
+        require_norms_fed(model, data)
+
+
+@pytest.mark.parametrize(
+    ('model', 'data'),
+    [
+        (pooled(), loader(8, 2)),
+        (pooled(), loader(9, 4, drop_last=True)),
+        (pooled(), loader(9, 4, sampler=InfiniteSampler(range(9)))),
+        (pooled(size=2), loader(8, 1)),
+        (pooled(nn.InstanceNorm2d), loader(8, 1)),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), loader(8, 1)),
+        (nn.Sequential(nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1)), loader(8, 1)),
+    ],
+)
+def test_what_can_be_trained(model: nn.Module, data: DataLoader) -> None:
+    assert require_norms_fed(model, data) is None
+
+
+def test_images_per_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('vminet_mm.engine.batches.get_world_size', lambda: 3)
+    assert images_per_iteration(loader(8, 2)) == 6
+    assert images_per_iteration(DataLoader([1, 2], batch_sampler=[[0], [1]])) is None

@@ -1,0 +1,88 @@
+"""Top-level settings of a config that MMEngine's runner would leave unread."""
+
+from difflib import get_close_matches
+
+from mmengine.config import Config, ConfigDict
+
+from ..errors import ConfigError
+
+# what the runner and our tools read
+_READ = (
+    *('model', 'work_dir', 'default_scope', 'launcher', 'load_from', 'resume', 'randomness'),
+    *('train_dataloader', 'val_dataloader', 'test_dataloader'),
+    *('train_cfg', 'val_cfg', 'test_cfg', 'val_evaluator', 'test_evaluator'),
+    *('optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'data_preprocessor'),
+    *('default_hooks', 'custom_hooks', 'env_cfg', 'log_processor', 'log_level'),
+    *('visualizer', 'vis_backends', 'experiment_name', 'custom_imports', 'compile', 'sync_bn'),
+    *('model_wrapper_cfg', 'find_unused_parameters', 'tta_model', 'tta_pipeline'),
+)
+# settings of other runners and of older versions, and what to write instead
+_INSTEAD = dict(
+    strategy="the tools train with MMEngine's Runner, without FSDP and DeepSpeed; remove it",
+    optimizer='write optim_wrapper=dict(optimizer=dict(...))',
+    optimizer_config='write optim_wrapper=dict(clip_grad=dict(...))',
+    lr_config='write param_scheduler=[dict(...)]',
+    runner='write train_cfg=dict(max_epochs=...) or dict(type="IterBasedTrainLoop", max_iters=...)',
+    total_epochs='write train_cfg=dict(max_epochs=...)',
+    max_epochs='write train_cfg=dict(max_epochs=...)',
+    max_iters='write train_cfg=dict(type="IterBasedTrainLoop", max_iters=...)',
+    data='write train_dataloader, val_dataloader and test_dataloader',
+    evaluation='write val_evaluator and train_cfg=dict(val_interval=...)',
+    checkpoint_config='write default_hooks=dict(checkpoint=dict(...))',
+    log_config='write default_hooks=dict(logger=dict(interval=...))',
+    fp16='use the switch --amp',
+    seed='write randomness=dict(seed=...)',
+    resume_from='use the switch --resume',
+    pretrained='use the switch --pretrained',
+    batch_size='write train_dataloader=dict(batch_size=...)',
+    accumulative_counts='write optim_wrapper=dict(accumulative_counts=...)',
+)
+# a list or number of these names is a variable that other settings are made of
+_OFTEN_VARIABLES = ('max_epochs', 'max_iters', 'batch_size', 'accumulative_counts', 'pretrained')
+
+
+def require_read_settings(cfg: Config) -> None:
+    """Raise if a top-level setting would be without effect.
+
+    Names that are none of MMEngine's are variables and left alone, but for misspelled ones.
+
+    Args:
+        cfg: The config.
+
+    Raises:
+        ConfigError: Naming each, and what to write instead.
+    """
+    problems = []
+    if cfg.get('runner_type', 'Runner') != 'Runner':
+        problems.append(
+            f"runner_type={cfg.runner_type!r}: the tools train with MMEngine's Runner, whose runs "
+            'can be resumed exactly; remove runner_type'
+        )
+    for name, value in cfg.items():
+        if name in _INSTEAD and not (name in _OFTEN_VARIABLES and not isinstance(value, dict)):
+            problems.append(f'{name} is not read: {_INSTEAD[name]}')
+        elif name not in _READ and isinstance(value, dict):
+            meant = get_close_matches(name, _READ, 1, cutoff=0.9)
+            if meant:
+                problems.append(f'{name} is not read; {meant[0]} is meant')
+    if problems:
+        raise ConfigError('\n'.join(problems))
+
+
+def apply_vis_backends(cfg: Config, cfg_options: dict) -> None:
+    """Give the visualizer the top-level ``vis_backends`` where they were changed alone.
+
+    In the configs of OpenMMLab ``visualizer`` was made of ``vis_backends`` when the base was read:
+    a change of ``vis_backends`` in a config below or with ``--cfg-options`` would do nothing.
+
+    Args:
+        cfg: The config, changed in place.
+        cfg_options: What ``--cfg-options`` has overridden.
+    """
+    wanted, visualizer = cfg.get('vis_backends'), cfg.get('visualizer')
+    if not wanted or not isinstance(visualizer, dict):
+        return
+    given = visualizer.get('vis_backends') or []
+    is_default = [backend.get('type') for backend in given] in ([], ['LocalVisBackend'])
+    if any(name.split('.')[0] == 'vis_backends' for name in cfg_options) or is_default:
+        visualizer['vis_backends'] = [ConfigDict(backend) for backend in wanted]
