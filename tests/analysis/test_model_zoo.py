@@ -85,7 +85,7 @@ def test_timm_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('vminet-ti:mask=round', 'unknown mask'),
+        ('vminet-ti:mask=round', 'mask must be'),
         ('starnet_s4:color=red', "'starnet_s4:color=red' cannot be built: .*color"),
         ('mobilevitv2_050:deploy', 'cannot be folded'),
     ],

@@ -207,7 +207,8 @@ def _build_mmpretrain(name: str, options: dict, size: Size) -> nn.Module:
 
     if name in list_models():
         return get_model(name, pretrained=False)
-    backbone = MODELS.build(dict(type=name, **options))
+    # with its scope, whatever the default scope is
+    backbone = MODELS.build(dict(type=f'mmpretrain.{name}', **options))
     backbone.eval()  # that of some returns nothing
     with torch.no_grad():
         channels = backbone(torch.zeros(1, 3, *size))[-1].shape[1]

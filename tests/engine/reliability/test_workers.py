@@ -20,7 +20,7 @@ if __name__ == '__main__':
         multiprocessing_context={start!r},
         worker_init_fn=partial(ignore_signals_in_worker, None, os.getpid()),
     )
-    print([batch.tolist() for batch in loader], [worker.pid for worker in loader._iterator._workers])
+    print([batch.tolist() for batch in loader], len(loader._iterator._workers))
     loader._iterator._workers[0].terminate()  # SIGTERM of the main process
     loader._iterator._workers[0].join(20)
     print(loader._iterator._workers[0].exitcode)
