@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from PIL import Image
 from pycocotools import mask as rle
 from tiny_configs import CLASSES, tiny_config
 
@@ -148,7 +149,9 @@ def test_ways_to_name_images(models: Models, images: list[Path]) -> None:
     model = models['classification']
     pixels = cv2.imread(str(images[0]))
     by_name = model(str(images[0]))
-    for given in (images[0], pixels, [pixels], np.dstack([pixels, pixels[..., 0]])):
+    pillow = Image.fromarray(pixels[..., ::-1])
+    alpha = np.dstack([pixels, pixels[..., 0]])
+    for given in (images[0], pixels, [pixels], alpha, pillow, [pillow]):
         (prediction,) = model(given)
         assert_same(prediction.to_dict(), by_name[0].to_dict())
     folder = images[0].parent

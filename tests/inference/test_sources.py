@@ -5,10 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from vminet_mm.errors import InputError
 from vminet_mm.inference import Video, VideoWriter
-from vminet_mm.inference.sources import as_bgr, common_folder, find_inputs
+from vminet_mm.inference.sources import as_bgr, common_folder, find_inputs, from_pillow
 
 SIZE = (5, 7)
 PIXELS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)  # BGR
@@ -31,6 +32,29 @@ def test_arrays() -> None:
             as_bgr(wrong)
     with pytest.raises(InputError, match='no pixels'):
         as_bgr(PIXELS[:0])
+
+
+def test_pillow() -> None:
+    image = Image.fromarray(PIXELS[..., ::-1])
+    np.testing.assert_array_equal(from_pillow(image), PIXELS)
+    np.testing.assert_array_equal(from_pillow(Image.fromarray(GREY)), np.dstack([GREY] * 3))
+    rgba = Image.fromarray(np.dstack([PIXELS[..., ::-1], ALPHA[..., 3]]))
+    np.testing.assert_array_equal(from_pillow(rgba), PIXELS)
+    deep = Image.fromarray(GREY.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(from_pillow(deep), np.dstack([GREY] * 3))
+    image.getexif()[0x0112] = 3  # upside down
+    np.testing.assert_array_equal(from_pillow(image), PIXELS[::-1, ::-1])
+
+
+def test_images_in_sub_folders_are_hinted_at(tmp_path: Path) -> None:
+    for name in ('a/b.jpg', 'a/c/d.PNG', 'a/e.txt'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"2 image.* in sub-folders.*'\*\*/\*\.PNG'"):
+        find_inputs(tmp_path)
+    assert len(find_inputs(f'{tmp_path}/**/*.jpg').images) == 1
+    (tmp_path / 'f.jpg').touch()
+    assert sorted(path.name for path in find_inputs(tmp_path).deeper) == ['b.jpg', 'd.PNG']
 
 
 def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from .coco_ids import coco_ids, write_results
 from .loading import load_model
 from .predictions import Detection, Prediction, Segmentation
 from .predictor import Predictor
-from .sources import Frame, Inputs, Video, VideoWriter, common_folder, find_inputs
+from .sources import Frame, Inputs, Video, VideoWriter, common_folder, find_inputs, sub_folder_hint
 
 PICTURES = ('.jpeg', '.jpg', '.png')
 VIDEOS = ('.avi', '.mp4')
@@ -209,6 +209,8 @@ class Output:
         if left:
             names = ', '.join(left[:3] + ['...'][: len(left) > 3])
             print(f'{len(left)} left alone, by their names neither images nor videos: {names}')
+        if self.inputs.deeper:
+            print(f'not taken: {sub_folder_hint(self.inputs.deeper)}')
         places = [] if args.no_pictures else [args.out_dir]
         places += [place for place in (args.json, args.coco_json, args.save_labels) if place]
         print(f'{self.number} predicted, {len(self.skipped)} skipped; see {", ".join(places)}')

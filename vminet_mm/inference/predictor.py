@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from PIL import Image
 from torch import nn
 
 from ..datasets.config_parts import leaf_datasets
 from ..errors import ConfigError, DataError, InputError
 from .predictions import Prediction
-from .sources import Frame, as_bgr, find_inputs, read_image
+from .sources import Frame, as_bgr, find_inputs, from_pillow, read_image
 
 LOOK_AHEAD = 4  # batches within which images of the same size are sought
 
-ImageType = str | PathLike | np.ndarray
+ImageType = str | PathLike | np.ndarray | Image.Image
 
 
 class Predictor:
@@ -70,7 +71,7 @@ class Predictor:
 
         Args:
             images: A file, a folder or a pattern such as ``'photos/*.jpg'``; or an image, (H, W, 3)
-                BGR uint8 as OpenCV reads it; or several of these.
+                BGR uint8 as OpenCV reads it; or an image of Pillow; or several of these.
             batch_size: How many images go through the model at a time.
 
         Returns:
@@ -79,7 +80,7 @@ class Predictor:
         Raises:
             InputError: If one cannot be read, or stands for nothing.
         """
-        is_one = isinstance(images, (str, PathLike, np.ndarray))
+        is_one = isinstance(images, ImageType)
         return list(self.stream(_frames([images] if is_one else images), batch_size))
 
     def stream(
@@ -171,10 +172,13 @@ def prediction_steps(cfg: Config) -> list[dict]:
 
 
 def _frames(images: Iterable[ImageType]) -> Iterator[Frame]:
-    """Frames of arrays, and of the files behind names."""
+    """Frames of arrays and Pillow images, and of the files behind names."""
     for one in images:
         if isinstance(one, np.ndarray):
             yield Frame(image=as_bgr(one))
+            continue
+        if isinstance(one, Image.Image):
+            yield Frame(image=from_pillow(one))
             continue
         found = find_inputs(one)
         if found.videos:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import mmcv
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
 
@@ -50,11 +50,13 @@ class Inputs:
         images: Image files, without repetition.
         videos: Video files, and numbers of cameras.
         left_alone: Files of folders that are neither.
+        deeper: Images in sub-folders of the folders, which are not taken.
     """
 
     images: list[Path] = field(default_factory=list)
     videos: list[Path | int] = field(default_factory=list)
     left_alone: list[Path] = field(default_factory=list)
+    deeper: list[Path] = field(default_factory=list)
 
 
 def find_inputs(names: str | os.PathLike | Iterable[str | os.PathLike]) -> Inputs:
@@ -95,11 +97,26 @@ def _add_folder(found: Inputs, folder: Path) -> None:
     """Sort the files of a folder; hidden ones are passed over."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
     known = [p for p in files if IMAGE_NAME.fullmatch(p.name) or VIDEO_NAME.fullmatch(p.name)]
+    deeper = _find_deeper_images(folder)
     if not known:
-        raise InputError(f'there is no image or video in the folder {folder}')
+        hint = f'; {sub_folder_hint(deeper)}' if deeper else ''
+        raise InputError(f'there is no image or video in the folder {folder}{hint}')
     for file in known:
         _add_file(found, file)
     found.left_alone += [p for p in files if p not in known]
+    found.deeper += deeper
+
+
+def sub_folder_hint(deeper: Sequence[Path]) -> str:
+    """Say how many images of sub-folders were not taken, and how to take them."""
+    suffixes = ', '.join(sorted({f"'**/*{path.suffix}'" for path in deeper}))
+    return f'{len(deeper)} image(s) in sub-folders, which a pattern such as {suffixes} takes'
+
+
+def _find_deeper_images(folder: Path) -> list[Path]:
+    """The images in the sub-folders of a folder, hidden ones passed over."""
+    names = glob.iglob('*/**', root_dir=folder, recursive=True)
+    return [folder / name for name in names if IMAGE_NAME.fullmatch(os.path.basename(name))]
 
 
 def _add_file(found: Inputs, path: Path) -> None:
@@ -168,6 +185,21 @@ def as_bgr(image: np.ndarray) -> np.ndarray:
     if channels == 1:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     return np.ascontiguousarray(image[..., :3])
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """An image of Pillow as the pipelines of OpenMMLab read its file, turned as its EXIF data says.
+
+    Args:
+        image: Of any mode. Transparency is dropped, and of 16 bits the upper 8 are taken.
+
+    Returns:
+        np.ndarray: (H, W, 3) BGR uint8.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I'):
+        return as_bgr((np.clip(np.asarray(image), 0, 65535) // 256).astype(np.uint8))
+    return as_bgr(np.asarray(image.convert('RGB'))[..., ::-1])
 
 
 def _one_line(error: Exception) -> str:
