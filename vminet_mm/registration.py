@@ -14,7 +14,11 @@ LOCATIONS = {
     'mmengine.registry.root': {
         'MODELS': ('vminet_mm.models',),
         'OPTIM_WRAPPER_CONSTRUCTORS': ('vminet_mm.engine.optim',),
-        'HOOKS': ('vminet_mm.engine.hooks', 'vminet_mm.engine.reliability.nonfinite'),
+        'HOOKS': (
+            'vminet_mm.engine.hooks',
+            'vminet_mm.engine.reliability.nonfinite',
+            'vminet_mm.engine.reliability.nothing_learned',
+        ),
     },
     'mmseg.registry.registry': {'DATASETS': ('vminet_mm.datasets.ade20k_layout',)},
 }

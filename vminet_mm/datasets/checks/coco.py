@@ -19,7 +19,7 @@ from .coco_objects import (
     check_self_evaluation,
     check_usable,
 )
-from .report import Report, class_counts, class_list, some
+from .report import Report, class_counts, name_classes, some
 
 LISTS = ('images', 'annotations', 'categories')
 LISTED_KEYS = ('id', 'file_name', 'height', 'width')
@@ -226,10 +226,7 @@ def _check_categories(
     names = {category['id']: category['name'] for category in categories}
     number = Counter(names.get(entry['category_id']) for entry in objects)
     report.fact('objects of', class_counts(classes, [number[name] for name in classes]))
-    fix = (
-        'name the classes of the file, in its order: --cfg-options '
-        f'{split}_dataloader.dataset.metainfo.classes={class_list(names.values())}'
-    )
+    fix = f'name the classes of the file, in its order: {name_classes(split, names.values())}'
     absent = [name for name in classes if name not in names.values()]
     if absent:
         report.problem(

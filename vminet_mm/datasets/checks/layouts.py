@@ -1,6 +1,7 @@
 """Check a segmentation set in the layout of ADE20K and a classification set in that of ImageNet."""
 
 import os
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ...errors import error_text
-from .report import Report, class_counts, class_list, some
+from .report import Report, class_counts, name_classes, some
 
 QUICK_LABEL_MAPS = 16  # read before every training
 MAX_LABEL_MAPS = 500  # read for the pixel counts, or as many as there are samples to open
@@ -243,21 +244,21 @@ def _folders_match(report: Report, split: str, dataset: Any) -> bool:
     if hidden:
         report.problem(
             f'{split}: {some(hidden)} in {dataset.img_prefix} would be counted as a class',
-            'remove hidden folders: ' + ' '.join(f'rm -r {dataset.img_prefix}/{n}' for n in hidden),
+            'remove hidden folders: '
+            + ' '.join(['rm -r', *(shlex.quote(f'{dataset.img_prefix}/{n}') for n in hidden)]),
         )
         return False
     if names and classes is not None and sorted(classes) == names and list(classes) != names:
         report.problem(
             f'{split}: the config names the folders in another order ({some(classes)}) than they '
             f'are numbered in ({some(names)}), so the classes would get the wrong names',
-            'name them in alphabetical order: '
-            f'--cfg-options {split}_dataloader.dataset.metainfo.classes={class_list(names)}',
+            f'name them in alphabetical order: {name_classes(split, names)}',
         )
     if names and classes is not None and len(classes) != len(names):
         report.problem(
             f'{split}: {dataset.img_prefix} holds {len(names)} folders ({some(names)}), '
             f'the config names {len(classes)} classes',
             'add the folders that are missing, or name the classes of the folders: '
-            f'--cfg-options {split}_dataloader.dataset.metainfo.classes={class_list(names)}',
+            f'{name_classes(split, names)}',
         )
     return bool(names) and (classes is None or len(classes) == len(names))

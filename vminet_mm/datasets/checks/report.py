@@ -1,11 +1,15 @@
 """What a check of data has found, said line by line while it goes on."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmengine.config import DictAction
+
 from ...errors import one_line
 
+PLAIN_NAME = re.compile(r'[\w-]+')  # nothing that a shell or a list reads otherwise
 SHOWN_NAMES = 3  # of a list of files, in one line
 SHOWN_CLASSES = 20  # with their counts; of more, the largest and the smallest
 
@@ -79,10 +83,19 @@ class Report:
             self.echo('nothing is wrong: training can start')
 
 
-def class_list(classes: Iterable[str]) -> str:
-    """Names as a value for ``--cfg-options``; of many only the first."""
-    names = list(classes)
-    return f'"[{",".join(names) if len(names) <= SHOWN_CLASSES else some(names)}]"'
+def name_classes(split: str, classes: Iterable[str]) -> str:
+    """How to give a config the classes of a split: an option, or where a name cannot be written in
+    one (MMEngine removes spaces and splits at commas), what to write in the config."""
+    names = [str(name) for name in classes]
+    option = f'[{",".join(names)}]'
+    is_plain = all(PLAIN_NAME.fullmatch(name) for name in names)
+    if is_plain and DictAction._parse_iterable(option) == names:  # not so with 7, true or inf
+        return f'--cfg-options {split}_dataloader.dataset.metainfo.classes="{option}"'
+    listed = ', '.join(map(repr, names))
+    return (
+        f'in the config {split}_dataloader = dict(dataset=dict(metainfo=dict('
+        f'classes=({listed}{"," if len(names) == 1 else ""}))))'
+    )
 
 
 def some(names: Iterable[object]) -> str:

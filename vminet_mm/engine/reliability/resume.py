@@ -22,6 +22,7 @@ from ..batches import images_per_iteration, require_norms_fed
 from ..optim import use_plain_groups
 from .checkpoint_hook import INTERRUPTED, SafeCheckpointHook, replacing
 from .nonfinite import NonFiniteLossHook
+from .nothing_learned import NothingLearnedHook
 from .randomness import IterationSeedHook, number_draws
 from .stopping import ignore_signals_in_worker
 
@@ -219,14 +220,17 @@ class ResumableRunner(Runner):
 
     def register_default_hooks(self, hooks: dict[str, Hook | dict] | None = None) -> None:
         """Register the hooks, :class:`.SafeCheckpointHook` in the place of MMEngine's own, and
-        :class:`.NonFiniteLossHook` unless the config has ``default_hooks.non_finite=None``."""
+        :class:`.NonFiniteLossHook` and :class:`.NothingLearnedHook` unless the config has
+        ``default_hooks.non_finite=None`` or ``default_hooks.nothing_learned=None``."""
         defaults = dict(
             checkpoint=dict(type='CheckpointHook', interval=1),
             non_finite=dict(type=NonFiniteLossHook),
+            nothing_learned=dict(type=NothingLearnedHook),
         )
         hooks = defaults | dict(hooks or {})
-        if hooks['non_finite'] is None:
-            del hooks['non_finite']
+        for name in ('non_finite', 'nothing_learned'):  # of None, MMEngine drops its own alone
+            if hooks[name] is None:
+                del hooks[name]
         hook = hooks['checkpoint']
         kind = hook['type'] if isinstance(hook, dict) else None
         if kind in (CheckpointHook, 'CheckpointHook', 'mmengine.CheckpointHook'):

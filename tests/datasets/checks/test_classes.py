@@ -1,0 +1,80 @@
+"""Classes that cannot be learned, or that two lists number differently."""
+
+import pytest
+from mmengine.config import Config
+
+from vminet_mm.datasets.checks.classes import check_classes_agree, check_model
+from vminet_mm.datasets.checks.report import Report
+
+
+def problems(head: dict, number: int = 1, **auxiliary: object) -> list[str]:
+    """What is wrong with a segmentor's head for data of so many classes."""
+    report = Report(echo=lambda line: None)
+    model = dict(decode_head=dict(type='UPerHead', **head), **auxiliary)
+    check_model(report, Config(dict(model=model)), number)
+    return report.problems
+
+
+SOFTMAX = dict(type='CrossEntropyLoss')
+SIGMOID = dict(type='CrossEntropyLoss', use_sigmoid=True)
+
+
+@pytest.mark.parametrize(
+    'loss',
+    [
+        SOFTMAX,
+        dict(SOFTMAX, use_sigmoid=False, loss_weight=0.4),
+        dict(type='mmseg.CrossEntropyLoss'),
+        [dict(type='DiceLoss'), SOFTMAX],
+    ],
+)
+def test_softmax_over_one_class(loss: object) -> None:
+    (problem,) = problems(dict(num_classes=1, loss_decode=loss))
+    assert problem.startswith('model.decode_head has one class and a softmax loss')
+    assert 'two classes' in problem and 'model.decode_head.loss_decode.use_sigmoid=True' in problem
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(num_classes=1, loss_decode=SIGMOID),
+        dict(num_classes=1, loss_decode=[SIGMOID, dict(type='DiceLoss')]),
+        dict(num_classes=1, loss_decode=SOFTMAX, out_channels=2),
+    ],
+)
+def test_one_class_that_can_be_learned(head: dict) -> None:
+    assert problems(head) == []
+
+
+def test_two_classes_and_every_head() -> None:
+    assert problems(dict(num_classes=2, loss_decode=SOFTMAX), 2) == []
+    one = dict(num_classes=1, loss_decode=SOFTMAX)
+    found = problems(one, auxiliary_head=[dict(one, type='FCNHead'), dict(one, type='FCNHead')])
+    assert [text.split()[0] for text in found] == [
+        'model.decode_head',
+        'model.auxiliary_head.0',
+        'model.auxiliary_head.1',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('val', 'word'),
+    [
+        (('b', 'a', 'c'), 'their order differs'),
+        (('a', 'b'), '(c)'),
+        (('a', 'b', 'd'), '(c, d)'),
+        (('a', 'b', 'C'), '(C, c)'),
+    ],
+)
+def test_splits_that_number_classes_differently(val: tuple, word: str) -> None:
+    report = Report(classes=dict(train=('a', 'b', 'c'), val=val))
+    check_classes_agree(report)
+    (problem,) = report.problems
+    assert problem.startswith('val: ') and word in problem
+
+
+def test_splits_that_agree() -> None:
+    report = Report(classes=dict(train=('a', 'b'), val=('a', 'b'), test=('a', 'b')))
+    check_classes_agree(report)
+    check_classes_agree(Report())
+    assert report.problems == []
