@@ -75,6 +75,23 @@ def backbone(
     return add(*parts, (norms, 0))
 
 
+def uncounted(base: int, expansion: int, size: Size = (224, 224)) -> dict[str, int]:
+    """Operations per element that are no multiply-accumulates, one each: what a tool may add.
+
+    Norms are scale and shift, two per element; ``'activations'`` are the ReLU6; ``'sums'`` the
+    biases, the residual sums, M * E and the sum of s0 * c and beta * E with its two products.
+    """
+    half = area((ceil(size[0] / 2), ceil(size[1] / 2)))
+    norms, activations, sums = 2 * 32 * half, 32 * half, 32 * half
+    for stage, depth in enumerate((2, 2, 18, 2)):
+        narrow = base * 2**stage * area(grids(size)[stage])  # elements of X
+        wide = expansion * narrow  # of Q, K and E
+        norms += 2 * narrow * (1 + depth)
+        activations += 2 * wide * depth
+        sums += narrow + (3 * narrow + 6 * wide) * depth
+    return dict(norms=norms, activations=activations, sums=sums)
+
+
 def classifier(base: int, expansion: int, **options: bool) -> Count:
     """The backbone at 224 x 224, pooling of its 7 x 7 map, and a linear layer to 1000 classes."""
     width = 8 * base

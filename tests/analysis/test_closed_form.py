@@ -20,6 +20,7 @@ CLASSIFIERS = {
     'b': (28_369_090, 4_773_973_248),
 }
 RECURRENT = (7_442_764, 1_256_747_136)
+NO_ATTENTION = (9_382_840, 1_596_564_096)
 DETECTORS = {
     ('xs', 'sfp'): (28_190_378, 197_112_333_824),
     ('s', 'sfp'): (34_097_450, 218_443_563_008),
@@ -40,6 +41,7 @@ EXPECTED = {
         for mask in ('none', 'block', 'band', 'hybrid')
     },
     'vminet-xs-r_3xb128-300e_in1k': RECURRENT,
+    'vminet-s_attn-none_3xb128-300e_in1k': NO_ATTENTION,
     **{f'mask-rcnn_vminet-{a}_{neck}_1x_coco': count for (a, neck), count in DETECTORS.items()},
     **{f'upernet_vminet-{a}_8xb2-160k_ade20k-512x512': c for a, c in SEGMENTORS.items()},
 }
@@ -54,6 +56,7 @@ def test_every_figure_of_ours_is_the_closed_form() -> None:
     for arch, expected in CLASSIFIERS.items():
         assert closed_form.classifier(*ARCHS[arch]) == expected
     assert closed_form.classifier(*ARCHS['xs'], recurrent=True) == RECURRENT
+    assert closed_form.classifier(*ARCHS['s'], attention=False) == NO_ATTENTION
     for (arch, neck), expected in DETECTORS.items():
         assert closed_form.mask_rcnn(*ARCHS[arch], neck) == expected
     for arch, expected in SEGMENTORS.items():
@@ -83,3 +86,26 @@ def test_closed_form_is_what_is_counted(arch: str, given: dict, options: dict) -
     cfg.model.backbone.update(given)
     counts = count_complexity(cfg)
     assert (counts.params, counts.macs) == closed_form.classifier(*ARCHS[arch], **options)
+
+
+def printed(macs: float) -> str:
+    return f'{macs / 1e9:.1f}'
+
+
+@pytest.mark.parametrize('size', [224, 232, 240, 256])
+@pytest.mark.parametrize('added', [(), ('norms',), ('norms', 'activations', 'sums')], ids=str)
+def test_no_counting_gives_the_papers_flops_of_xs_and_of_s(size: int, added: tuple) -> None:
+    found = {}
+    for arch, counts in ARCHS.items():
+        extra = closed_form.uncounted(*counts, (size, size))
+        macs = closed_form.backbone(*counts, (size, size))[1]
+        found[arch] = printed(macs + sum(extra[name] for name in added))
+    assert (found['xs'], found['s']) != ('1.4', '2.3')
+
+
+def test_what_is_added_to_xs_is_added_to_s_and_s_has_no_room_for_it() -> None:
+    xs, s = (closed_form.uncounted(*ARCHS[arch]) for arch in ('xs', 's'))
+    assert all(s[name] >= xs[name] for name in xs)
+    lacking = 1.35e9 - CLASSIFIERS['xs'][1]  # of what prints 1.4
+    room = 2.35e9 - CLASSIFIERS['s'][1]  # of what prints 2.3
+    assert 0 < room < lacking

@@ -10,7 +10,7 @@ import pytest
 from table_inputs import ACCURACY, CONFIGS, METAFILES, XS, benchmark_file, one_row, write_run
 
 from vminet_mm.analysis.our_numbers import NOT_TRAINED, fill_accuracy, fill_facts
-from vminet_mm.analysis.paper_formats import LEGEND, to_csv, to_json, to_markdown
+from vminet_mm.analysis.paper_formats import LEGEND, LINE, to_csv, to_json, to_markdown
 from vminet_mm.analysis.paper_tables import Column, Row, read_tables
 from vminet_mm.analysis.run_results import find_runs
 
@@ -26,8 +26,20 @@ def test_all_six_tables_with_known_columns_and_a_config_for_each_model_of_ours()
             assert set(row.paper) <= names
             assert set(row.reported) <= {*names, 'by'}
             assert bool(row.config) == row.model.startswith('VMINet')
-            # of peers the paper's numbers were not at hand
-            assert bool(row.paper) == bool(row.config)
+
+
+def test_the_papers_rows_are_whole_and_stand_before_those_added() -> None:
+    tables = read_tables()
+    own = [[row for row in table.rows if not row.added] for table in tables]
+    assert [len(rows) for rows in own] == [4, 27, 6, 5, 13, 8]
+    for table, rows in zip(tables, own, strict=True):
+        assert table.rows[: len(rows)] == rows
+        printed = {c.name for c in table.columns if c.kind == 'fact' or c.printed is not None}
+        assert all(set(row.paper) == printed for row in rows)
+    swin = next(row for row in own[4] if row.model == 'Swin-T')
+    assert list(swin.paper.values()) == [48, 267, 42.7, 65.2, 46.8, 39.3, 62.2, 42.2]
+    first = [rows[0].model for rows in own]
+    assert first[1:3] + first[4:] == ['PVTv2-B0', 'Vim-Ti', 'ResNet-18', 'ResNet-50']
 
 
 def test_there_is_no_table_7() -> None:
@@ -44,7 +56,7 @@ def test_the_papers_results_are_those_of_the_metafiles() -> None:
                 if names[name] in row.paper:
                     assert row.paper[names[name]] == value
                     compared += 1
-    assert compared == 4 + 2 + 5 + 6 + 3  # of Tables 2 to 6; the FPN configs claim none
+    assert compared == 4 + 2 + 6 + 6 + 3  # of Tables 2 to 6; the FPN configs claim none
 
 
 def test_deviations_above_two_per_cent_are_marked() -> None:
@@ -60,16 +72,37 @@ def test_deviations_above_two_per_cent_are_marked() -> None:
     assert Row('a', paper=dict(latency=1.0), ours=dict(latency=9.0)).deviation(latency) is None
 
 
+@pytest.mark.parametrize(
+    ('printed', 'paper', 'ours', 'deviation'),
+    [
+        (0, 7, 7.43, 0),
+        (0, 7, 7.51, 100 * 0.51 / 7),
+        (1, 1.4, 1.2544, -10.4),
+        (1, 2.0, 2.032, 0),
+        (None, 7, 7.43, 100 * 0.43 / 7),
+    ],
+)
+def test_a_deviation_knows_what_the_paper_printed(
+    printed: int | None, paper: float, ours: float, deviation: float
+) -> None:
+    column = Column('macs', 'FLOPs', 'G', 'count', printed=printed, digits=2)
+    row = Row('model', paper=dict(macs=paper), ours=dict(macs=ours))
+    assert row.deviation(column) == pytest.approx(deviation, abs=1e-9)
+    assert row.is_marked(column) is bool(deviation)
+
+
 def test_markdown() -> None:
     table, row = one_row(5, 'VMINet-B, FPN')
     row.ours.update(params=47.875338, macs=268.427819)
     lines = to_markdown([table]).splitlines()
     assert lines[0] == '### Table 5: Mask R-CNN 1x on COCO (800 x 1280)'
-    head, rule, cells = ([c.strip() for c in line.split('|')[1:-1]] for line in lines[2:5])
+    parts = [[c.strip() for c in line.split('|')[1:-1]] for line in lines[2:6]]
+    head, rule, line, cells = parts  # a row that we added stands below a line
+    assert line == [LINE, *[''] * (len(head) - 1)]
     assert head[:5] == ['model', 'params (M): paper', 'ours', 'FLOPs (G): paper', 'ours']
     assert set(rule) == {'---'}
     assert len(head) == len(rule) == len(cells)
-    assert cells[1:7] == ['48', '47.88 (-0.3 %)', '276', '268.43 (-2.7 % !)', '44.5', NOT_TRAINED]
+    assert cells[1:7] == ['48', '47.88 (=)', '276', '268.43 (-2.7 % !)', '44.5', NOT_TRAINED]
     assert cells[-2:] == ['mask-rcnn_vminet-b_fpn_1x_coco', '-']
     assert '\n'.join(lines).endswith(LEGEND)
 
@@ -79,6 +112,7 @@ def test_markdown_tells_the_run_and_what_others_report(tmp_path: Path) -> None:
     table, row = one_row(2, 'VMINet-XS')
     fill_accuracy([table], find_runs(tmp_path), CONFIGS)
     text = to_markdown([table])
+    assert LINE not in text
     assert '| 78.6 | 78.0 (-0.7 %) |' in text
     assert '| 78.6 % top-1 [yws-wxs/VMINet] |' in text
     assert f'- VMINet-XS: {tmp_path}, {XS}.py: best top-1 78.0 at epoch 300 (no checkpoint' in text
@@ -121,8 +155,8 @@ def test_tool(
     assert {record['table'] for record in records} == {3, 4}
     values = {(r['model'], r['quantity']): r['ours'] for r in records}
     assert values['VMINet-XS, lower triangle', 'top1'] == 78.5
-    assert values['VMINet-XS', 'latency'] == 10.0
-    assert values['VMINet-XS', 'params'] is None  # not asked for
+    assert values['VMINet-XS-M', 'latency'] == 10.0
+    assert values['VMINet-XS-M', 'params'] is None  # not asked for
 
 
 def test_tool_counts_when_asked(
@@ -131,7 +165,7 @@ def test_tool_counts_when_asked(
     run_tool(monkeypatch, '--tables', '1', '--measure', 'ours', '--work-dirs', str(tmp_path))
     captured = capsys.readouterr()
     assert captured.err.count('counting') == 4
-    assert '| - | 13.34 | - | 2.30 |' in captured.out
+    assert '| 13.3 | 13.34 (=) |' in captured.out
 
 
 @pytest.mark.parametrize('name', ['none.json', 'empty.json'])

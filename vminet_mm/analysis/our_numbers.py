@@ -42,7 +42,7 @@ def fill_facts(tables: list[Table], configs: Path) -> None:
 def fill_counts(
     tables: list[Table], configs: Path, peers: bool, progress: Callable[[str], None]
 ) -> None:
-    """Count parameters and MACs, in the sizes of :attr:`.Task.image_size`.
+    """Count parameters and MACs, at the row's size or else that of :attr:`.Task.image_size`.
 
     A model that cannot be built here, for want of a package or a config, gets a note.
 
@@ -57,11 +57,12 @@ def fill_counts(
         source = row.config or (row.measure if peers else '')
         if not source or not table.of_kind('count'):
             continue
-        key = f'{source} {row.changes}'
+        key = f'{source} {row.changes} {row.size}'
         if key not in counted:
             progress(f'Table {table.number}: counting {row.model} ({source})')
             try:
-                counted[key] = count_complexity(_config_of(row, configs))
+                shape = (row.size, row.size) if row.size else None
+                counted[key] = count_complexity(_config_of(row, configs), shape)
             except (ImportError, OSError) as error:
                 counted[key] = error
         counts = counted[key]
@@ -184,7 +185,7 @@ def fill_latency(tables: list[Table], timings: list[Timing]) -> None:
     """Fill in latency; of several variants of a model (folded or not) the fastest counts.
 
     The device is not the paper's, therefore what compares are ratios; a note of the table has
-    those of our models to the first of them.
+    those of the other models to the first of ours.
 
     Args:
         tables: See :func:`.paper_tables.read_tables`.
@@ -198,12 +199,14 @@ def fill_latency(tables: list[Table], timings: list[Timing]) -> None:
                 row.ours['latency'] = fastest.milliseconds
                 row.notes.append(f'{fastest.spec} on {fastest.conditions}')
         both = [row for row in table.rows if 'latency' in row.ours and 'latency' in row.paper]
-        for row in both[1:]:
-            paper = row.paper['latency'] / both[0].paper['latency']
-            ours = row.ours['latency'] / both[0].ours['latency']
-            table.notes.append(
-                f'{row.model} over {both[0].model}: {paper:.2f} in the paper, {ours:.2f} here'
-            )
+        first = next((row for row in both if row.config), None)
+        for row in both if first else ():
+            paper = row.paper['latency'] / first.paper['latency']
+            ours = row.ours['latency'] / first.ours['latency']
+            if row is not first:
+                table.notes.append(
+                    f'{row.model} over {first.model}: {paper:.2f} in the paper, {ours:.2f} here'
+                )
 
 
 def _rows_of(tables: list[Table]) -> Iterable[tuple[Table, Row]]:

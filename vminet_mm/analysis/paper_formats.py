@@ -10,10 +10,12 @@ from .our_numbers import NOT_TRAINED
 from .paper_tables import TOLERANCE, Column, Row, Table
 
 ABSENT = '-'
+LINE = '*added by us:*'
 LEGEND = f"""\
-`-`: of the paper, not seen by us; of ours, not measured in this run. `!`: more than {TOLERANCE:g} %
-off the paper's. FLOPs are multiply-accumulates. Accuracies of ours are the best validation's.
-docs/reproduction.md tells why numbers differ."""
+`-`: of the paper, not printed there; of ours, not measured in this run. `=`: the same with the
+decimals that the paper prints. `!`: more than {TOLERANCE:g} % off the paper's. FLOPs are
+multiply-accumulates. Accuracies of ours are the best validation's. docs/reproduction.md tells why
+numbers differ."""
 
 
 def to_markdown(tables: list[Table]) -> str:
@@ -26,16 +28,29 @@ def _table_to_markdown(table: Table) -> str:
     for column in table.columns:
         head += [f'{_title(column)}: paper', 'ours']
     head += ['ours is of', 'reported elsewhere']
-    body = []
-    for row in table.rows:
-        cells = [row.model]
-        for column in table.columns:
-            cells += [_plain(row.paper.get(column.name)), _ours(row, column)]
-        body.append([*cells, _source(row), _reported(row, table.columns)])
+    body = [_cells(row, table.columns) for row in table.rows if not row.added]
+    added = [_cells(row, table.columns) for row in table.rows if row.added]
+    if added:
+        body += [[LINE, *[''] * (len(head) - 1)], *added]
     lines = [f'### Table {table.number}: {table.title}', '']
     lines += ['| ' + ' | '.join(cells) + ' |' for cells in [head, ['---'] * len(head), *body]]
     notes = [*table.notes, *_row_notes(table)]
     return '\n'.join([*lines, *([''] if notes else []), *(f'- {note}' for note in notes)])
+
+
+def _cells(row: Row, columns: list[Column]) -> list[str]:
+    """A row of a table as its cells."""
+    cells = [row.model]
+    for column in columns:
+        cells += [_papers(row, column), _ours(row, column)]
+    return [*cells, _source(row), _reported(row, columns)]
+
+
+def _papers(row: Row, column: Column) -> str:
+    value = row.paper.get(column.name)
+    if value is None or column.kind == 'fact':
+        return _plain(value)
+    return column.as_printed(value)
 
 
 def _title(column: Column) -> str:
@@ -55,7 +70,7 @@ def _ours(row: Row, column: Column) -> str:
         return NOT_TRAINED if row.config and column.kind == 'accuracy' else ABSENT
     text = _plain(value) if column.kind == 'fact' else f'{value:.{column.digits}f}'
     deviation = row.deviation(column)
-    remarks = [] if deviation is None else [f'{deviation:+.1f} %']
+    remarks = [] if deviation is None else [f'{deviation:+.1f} %' if deviation else '=']
     remarks += ['!'] if row.is_marked(column) else []
     return f'{text} ({" ".join(remarks)})' if remarks else text
 
@@ -103,14 +118,15 @@ def _run_text(row: Row, columns: list[Column]) -> str:
 def to_records(tables: list[Table]) -> list[dict]:
     """The tables as one flat record per number.
 
-    Each has ``table``, ``model``, ``ours_is_of``, ``quantity``, ``unit``, ``paper``, ``ours``,
-    ``deviation_percent``, ``marked``, ``reported``, ``reported_by``, ``notes`` and ``run``; None is
-    what there is not.
+    Each has ``table``, ``model``, ``added`` (it is none of the paper's rows), ``ours_is_of``,
+    ``quantity``, ``unit``, ``paper``, ``ours``, ``deviation_percent``, ``marked``, ``reported``,
+    ``reported_by``, ``notes`` and ``run``; None is what there is not.
     """
     return [
         {
             'table': table.number,
             'model': row.model,
+            'added': row.added,
             'ours_is_of': row.config or row.measure or None,
             'quantity': column.name,
             'unit': column.unit or None,

@@ -1,13 +1,13 @@
 """Tables 1 to 6 of the paper, with a place beside each of its numbers for ours.
 
-The numbers of the paper are in ``paper_tables.json``, in the units that its ``columns`` name. A
-number that is not there could not be seen when the file was written, and is shown as absent. What
+The numbers of the paper are in ``paper_tables.json``, in the units that its ``columns`` name: under
+``rows`` the paper's own rows in its order, under ``added`` those that we set beside them. What
 others report of their own models stands apart, with its source.
 """
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Column:
         title: Its name in the paper, whose FLOPs are multiply-accumulates.
         unit: Unit of all its values.
         kind: ``'fact'`` (of the architecture), ``'count'``, ``'latency'`` or ``'accuracy'``.
+        printed: Decimals that the paper prints in this table; None where it has no such column.
         digits: Decimals of ours.
         metric: For an accuracy the name that MMEngine's logs have for it.
         scale: What that is multiplied with to get the unit.
@@ -33,9 +34,14 @@ class Column:
     title: str
     unit: str
     kind: str
+    printed: int | None = None
     digits: int = 0
     metric: str = ''
     scale: float = 1.0
+
+    def as_printed(self, value: float) -> str:
+        """A value with the decimals that the paper prints."""
+        return f'{value:g}' if self.printed is None else f'{value:.{self.printed}f}'
 
 
 @dataclass
@@ -48,6 +54,8 @@ class Row:
         measure: Of a peer where its model comes from: a config such as ``'mmdet::FILE.py'``, or
             ``'timm::NAME'``; empty where none of these packages has it.
         changes: What differs from that config in its ``model``.
+        size: Height and width in pixels that it is counted at, where not the table's.
+        added: It is none of the paper's rows of this table, but was added by us.
         benchmark: Its name for ``tools/analysis_tools/benchmark.py``.
         paper: The paper's values by the columns' names.
         ours: Our values likewise.
@@ -60,6 +68,8 @@ class Row:
     config: str = ''
     measure: str = ''
     changes: dict = field(default_factory=dict)
+    size: int | None = None
+    added: bool = False
     benchmark: str = ''
     paper: dict[str, Any] = field(default_factory=dict)
     ours: dict[str, Any] = field(default_factory=dict)
@@ -68,11 +78,15 @@ class Row:
     notes: list[str] = field(default_factory=list)
 
     def deviation(self, column: Column) -> float | None:
-        """How far ours is above the paper's, in per cent; None where they do not compare."""
+        """How far ours is above the paper's, in per cent; None where they do not compare.
+
+        It is 0 where ours, with the decimals that the paper prints, is what the paper prints.
+        """
         paper, ours = self.paper.get(column.name), self.ours.get(column.name)
         if column.kind in ('fact', 'latency') or paper is None or ours is None:
             return None  # a latency is one of another device
-        return 100 * (ours - paper) / paper
+        is_same = column.as_printed(ours) == column.as_printed(paper)
+        return 0.0 if is_same else 100 * (ours - paper) / paper
 
     def is_marked(self, column: Column) -> bool:
         """Whether ours differs by more than :data:`TOLERANCE`, or at all where it is a fact."""
@@ -84,7 +98,7 @@ class Row:
 
 @dataclass
 class Table:
-    """A table of the paper: its columns, its rows, and what is to be said of it."""
+    """A table of the paper: its columns, its rows and then those added, and notes."""
 
     number: int
     title: str
@@ -116,14 +130,20 @@ def read_tables(numbers: Iterable[int] | None = None) -> list[Table]:
         Table(
             number=number,
             title=tables[number]['title'],
-            columns=[columns[name] for name in tables[number]['columns']],
-            rows=[_read_row(row) for row in tables[number]['rows']],
+            columns=[
+                replace(columns[name], printed=printed)
+                for name, printed in tables[number]['columns'].items()
+            ],
+            rows=[
+                *(_read_row(row) for row in tables[number]['rows']),
+                *(_read_row(row, added=True) for row in tables[number].get('added', [])),
+            ],
             notes=tables[number].get('notes', []),
         )
         for number in numbers
     ]
 
 
-def _read_row(content: dict) -> Row:
+def _read_row(content: dict, added: bool = False) -> Row:
     note = content.pop('note', None)
-    return Row(**content, notes=[note] if note else [])
+    return Row(**content, added=added, notes=[note] if note else [])

@@ -178,7 +178,7 @@ def _paper_number(table: int, row: Row, column: Column, run: Run) -> PaperNumber
         table=table,
         model=row.model,
         quantity=f'{column.title} ({column.unit})',
-        paper=f'{row.paper[column.name]:g}',
+        paper=column.as_printed(row.paper[column.name]),
         ours=ours,
         deviation='' if deviation is None else f'{deviation:+.1f} %',
         notes=row.notes,
