@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from tiny_configs import tiny_config, write_model
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from vminet_mm.visualization.cam import (
     choose_layers,
     explain,
     save_grid,
+    tokens_as_map,
 )
 from vminet_mm.visualization.cam_scores import SCORES, Settings, find_class
 from vminet_mm.visualization.loading import LoadedModel, Sample
@@ -243,6 +245,26 @@ def test_a_backbone_that_cuts_the_padding_off_has_the_maps_of_the_picture(pictur
         assert np.corrcoef(heat.ravel(), expected.ravel())[0, 1] > 0.9999
     by_gradients = explain(loaded, given, layers, Settings('gradcam')).maps
     assert all(np.isfinite(heat).all() for heat in by_gradients.values())
+
+
+@pytest.mark.parametrize('others', [0, 1, 2])
+def test_tokens_are_laid_out_as_the_map_that_they_are_of(others: int) -> None:
+    expected = torch.arange(2 * 5 * 3 * 4.0).view(2, 5, 3, 4)
+    tokens = expected.flatten(2).transpose(1, 2)
+    tokens = torch.cat([torch.full((2, others, 5), -1.0), tokens], 1)
+    assert torch.equal(tokens_as_map(tokens, (48, 65)), expected)  # patches of 16 x 16
+    assert tokens_as_map(expected, (48, 65)) is expected
+    with pytest.raises(ValueError, match='neither a map nor the tokens'):
+        tokens_as_map(tokens[:, :9], (48, 65))
+
+
+def test_a_model_of_tokens(picture: Path) -> None:
+    cfg = Config.fromstring("_base_ = ['mmpretrain::deit/deit-tiny_4xb256_in1k.py']", '.py')
+    loaded = LoadedModel.of(load_model(cfg, None, device='cpu'))
+    (layers,) = choose_layers([loaded.model], ['backbone.layers.11.ln1'])
+    found = explain(loaded, loaded.read(picture), layers, Settings())
+    (heat,) = found.maps.values()
+    assert heat.shape == (224, 224) and heat.max() == pytest.approx(1, abs=1e-4)
 
 
 def test_picture_is_the_image_in_rgb(picture: Path) -> None:

@@ -268,16 +268,18 @@ def test_tool(
     monkeypatch.setattr('sys.argv', [*command, '--channels', '0', '--blocks', '3.18'])
     runpy.run_path(TOOL, run_name='__main__')
     assert [path.name for path in tmp_path.iterdir()] == ['fields.png']
-    monkeypatch.setattr('sys.argv', [*command, '--images', *images])
+    monkeypatch.setattr('sys.argv', [*command, '--rank', '--images', *images])
     runpy.run_path(TOOL, run_name='__main__')
     names = ['fields.png', 'receptive_field.png', 'share.png', 'share_maps.png']
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     printed = capsys.readouterr().out
     assert all(str(tmp_path / name) in printed for name in names)
     assert 'block  3.18: context fraction 0.' in printed
+    assert '| block | full | E | none M E |' in printed
     for switches, message in [
         (['--blocks', '5.1'], 'error: no block 5.1; choose among 1.1, '),
         (['--channels', '9999'], 'error: no hidden channel 9999'),
+        (['--rank'], 'error: --rank .* give --images'),
         (['--images', 'none.jpg'], 'error: there is no image none.jpg'),
     ]:
         monkeypatch.setattr('sys.argv', [*command, *switches])

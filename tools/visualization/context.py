@@ -28,6 +28,7 @@ from vminet_mm.visualization.context_plots import (
     save_fractions,
     save_receptive_field,
 )
+from vminet_mm.visualization.context_ranks import context_ranks, ranks_as_table
 from vminet_mm.visualization.loading import LoadedModel, Sample
 
 
@@ -51,6 +52,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--channels', nargs='+', type=int, default=[], help='hidden channels drawn beside the mean'
     )
+    parser.add_argument(
+        '--rank', action='store_true', help='print the ranks of E under the masks of Table 4'
+    )
     parser.add_argument('--out-dir', metavar='DIR', help='by default work_dirs/<config>/context')
     add_device(parser)
     add_cfg_options(parser)
@@ -73,6 +77,10 @@ def main(args: argparse.Namespace) -> None:
         last = {name.split('.')[0]: name for name in blocks}  # the last of each stage
         draw_fractions(out, backbone, samples, args.blocks or list(last.values()))
         draw_receptive_field(out, backbone, samples, loaded.name)
+        if args.rank:
+            print(ranks_as_table(context_ranks(backbone, [sample.inputs for sample in samples])))
+    elif args.rank:
+        raise ConfigError('--rank is of what the blocks see: give --images')
 
 
 def draw_fractions(out: Path, backbone, samples: list[Sample], blocks: list[str]) -> None:

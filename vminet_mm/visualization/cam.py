@@ -134,20 +134,21 @@ def explain(
     """Compute the maps of a class at some layers.
 
     Raises:
-        ValueError: If the class, or another setting, is unknown, or if a layer gives no maps
-            (B, C, H, W) when the model predicts.
+        ValueError: If the class, or another setting, is unknown, or if a layer gives neither maps
+            (B, C, H, W) nor tokens (B, N, C) of the image when the model predicts.
     """
     if settings.method not in METHODS:
         raise ValueError(f'unknown method {settings.method!r}; choose one of {", ".join(METHODS)}')
     score = partial(SCORES[loaded.scope], loaded, sample, settings)
-    with torch.no_grad(), _require_maps(layers):
+    as_map = partial(tokens_as_map, size=sample.inputs.shape[-2:])
+    with torch.no_grad(), _require_maps(layers, as_map):
         evidence = score(sample.inputs)[1]
     number = find_class(settings.category, loaded.classes, evidence)
     maps = {}
     for name, layer in layers.items():
         # one pass for each: of several layers the package takes gradients in the order in which
         # they arrive, whatever the order of the layers
-        cam = METHODS[settings.method](_Scores(loaded.model, score), [layer])
+        cam = METHODS[settings.method](_Scores(loaded.model, score), [layer], as_map)
         height, width = sample.picture.shape[:2]
         if _sees_no_padding(loaded.model, layer):  # its map is not one of the padded image
             cam.get_target_width_height = lambda inputs, size=(width, height): size
@@ -170,9 +171,33 @@ def _sees_no_padding(model: nn.Module, layer: nn.Module) -> bool:
     return any(layer is module for backbone in backbones for module in backbone.modules())
 
 
+def tokens_as_map(output: Tensor, size: Sequence[int]) -> Tensor:
+    """What a layer gives as a map (B, C, h, w), such as the ``reshape_transform`` of grad-cam.
+
+    Args:
+        output: A map already, or tokens (B, N, C) of the patches in row-major order, after up to
+            two tokens of another kind (class and distillation).
+        size: (H, W) of the image, of which N tells the patches.
+
+    Raises:
+        ValueError: If the tokens are not those of square patches of the image.
+    """
+    if output.ndim == 4:
+        return output
+    for others in range(3) if output.ndim == 3 else ():
+        number = output.shape[1] - others
+        for patch in range(1, min(size) + 1):
+            grid = (size[0] // patch, size[1] // patch)
+            if grid[0] * grid[1] == number:
+                return output[:, others:].transpose(1, 2).unflatten(2, grid)
+    raise ValueError('it gives neither a map nor the tokens of the image')
+
+
 @contextmanager
-def _require_maps(layers: dict[str, nn.Module]) -> Iterator[None]:
-    """Raise unless, while the model runs within, all layers are called and give (B, C, H, W)."""
+def _require_maps(
+    layers: dict[str, nn.Module], as_map: Callable[[Tensor], Tensor]
+) -> Iterator[None]:
+    """Raise unless, while the model runs within, all layers are called and give maps."""
     outputs = {}
     hooks = [
         layer.register_forward_hook(lambda *call, name=name: outputs.update({name: call[2]}))
@@ -184,9 +209,14 @@ def _require_maps(layers: dict[str, nn.Module]) -> Iterator[None]:
         for hook in hooks:
             hook.remove()
     for name in layers:
-        if getattr(outputs.get(name), 'ndim', 0) != 4:
-            fault = 'gives no map (B, C, H, W)' if name in outputs else 'has no part in predicting'
-            raise ValueError(f'layer {name} {fault}: choose another one')
+        if name not in outputs:
+            raise ValueError(f'layer {name} has no part in predicting: choose another one')
+        try:
+            as_map(outputs[name])
+        except (AttributeError, ValueError):
+            raise ValueError(
+                f'layer {name} gives no map (B, C, H, W), nor the tokens of one: choose another one'
+            ) from None
 
 
 class _Scores(nn.Module):

@@ -3,7 +3,8 @@
 Shapes: B images, D hidden channels, H x W tokens of an input, (H0, W0) a block's native grid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -129,17 +130,23 @@ def measure_context(backbone: VMINet, images: Tensor) -> dict[str, Magnitudes]:
     def note(name: str, attn: VMISA, inputs: tuple[Tensor]) -> None:
         found[name] = _magnitudes(attn, *attn.query_and_key(*inputs).chunk(2, dim=1))
 
-    attentions = find_attentions(backbone)
+    with watching(backbone, note):
+        backbone(images)
+    return found
+
+
+@contextmanager
+def watching(backbone: VMINet, note: Callable[[str, VMISA, tuple[Tensor]], None]) -> Iterator[None]:
+    """Hand name, attention and its inputs to a function whenever a block's attention runs."""
     hooks = [
         attn.register_forward_pre_hook(lambda attn, x, name=name: note(name, attn, x))
-        for name, attn in attentions.items()
+        for name, attn in find_attentions(backbone).items()
     ]
     try:
-        backbone(images)
+        yield
     finally:
         for hook in hooks:
             hook.remove()
-    return found
 
 
 def _magnitudes(attn: VMISA, query: Tensor, key: Tensor) -> Magnitudes:
