@@ -22,7 +22,8 @@ TASKS = {'mask_rcnn': 'mmdet', 'upernet': 'mmseg', 'cls': 'mmpretrain'}  # of th
 # other people's models: folder, and the task of the paper whose recipe they take
 OTHERS = {'cascade_rcnn': 'mask_rcnn', 'retinanet': 'mask_rcnn', 'segformer': 'upernet'}
 ALL = sorted(path for folder in (*TASKS, *OTHERS) for path in (CONFIG_DIR / folder).glob('*.py'))
-FULL = [path for path in ALL if not path.stem.endswith('_mini')]
+SMALL = ('_mini', '_nuclei', '_camvid', '_cifar10')  # data of these configs
+FULL = [path for path in ALL if not path.stem.endswith(SMALL)]
 XS = {
     'mask_rcnn': CONFIG_DIR / 'mask_rcnn/mask-rcnn_vminet-xs_sfp_1x_coco.py',
     'upernet': CONFIG_DIR / 'upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py',
@@ -35,7 +36,7 @@ SEG_NAME = (
     r'_vminet-(?P<arch>ti|xs|s|b)_(?P<gpus>\d+)xb(?P<batch>\d+)'
     r'-(?P<iters>\d+)k_ade20k-(?P<height>\d+)x(?P<width>\d+)'
 )
-DET_NAME = r'_vminet-(?P<arch>ti|xs|s|b)_(?P<neck>sfp|fpn)_1x_coco'
+DET_NAME = r'_vminet-(?P<arch>ti|xs|s|b)_(?P<neck>sfp|fpn)_1x(?P<other>-m9-11)?_coco'
 # fields are joined by underscores, words within a field by hyphens
 NAMES = {
     'mask_rcnn': 'mask-rcnn' + DET_NAME,
@@ -44,8 +45,8 @@ NAMES = {
     'upernet': 'upernet' + SEG_NAME,
     'segformer': 'segformer' + SEG_NAME,
     'cls': r'vminet-(?P<arch>ti|xs|s|b)(?P<v1>-v1)?(?P<r>-r)?'
-    r'(_mask-(?P<mask>[a-z]+)|_attn-(?P<attention>none))?'
-    r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<epochs>\d+)e_in1k',
+    r'(_mask-(?P<mask>[a-z]+)(?P<quarter>-quarter)?|_attn-(?P<attention>none))?'
+    r'_(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<epochs>\d+)e(?P<other>-authors)?_in1k',
 }
 EPOCH = 1500  # iterations an epoch in these tests; longer than any warm-up by iterations
 name_of = pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
@@ -133,6 +134,7 @@ def test_name_says_what_the_config_does(path: Path) -> None:
         assert backbone.get('form', 'matrix') == ('recurrent' if said['r'] else 'matrix')
         default_mask = 'none' if said['v1'] else 'tril'
         assert backbone.get('mask', 'tril') == (said['mask'] or default_mask)
+        assert backbone.get('band_halfwidth', 0.5) == (0.25 if said['quarter'] else 0.5)
         assert backbone.get('attention', 'vmi_sa') == (said['attention'] or 'vmi_sa')
 
 
@@ -152,7 +154,7 @@ def test_optimizer_and_batch(path: Path) -> None:
     assert cfg.auto_scale_lr.enable is False
     # what the tests of schedule and decay below find for XS holds for every size
     xs = load(XS[task_of(path)])
-    assert cfg.param_scheduler == xs.param_scheduler
+    assert (cfg.param_scheduler == xs.param_scheduler) is not bool(fields(path).get('other'))
     assert cfg.optim_wrapper == xs.optim_wrapper
 
 
@@ -183,6 +185,12 @@ def test_schedule_of_detection() -> None:
     assert by_epoch == pytest.approx([1e-4] * 8 + [1e-5] * 3 + [1e-6])
 
 
+def test_other_schedule_of_detection() -> None:
+    rates = learning_rates(load(CONFIG_DIR / 'mask_rcnn/mask-rcnn_vminet-xs_sfp_1x-m9-11_coco.py'))
+    by_epoch = [rates[(epoch + 1) * EPOCH - 1] for epoch in range(12)]
+    assert by_epoch == pytest.approx([1e-4] * 9 + [1e-5] * 2 + [1e-6])
+
+
 def test_schedule_of_segmentation() -> None:
     rates = learning_rates(load(XS['upernet']))
     assert len(rates) == 160000
@@ -203,6 +211,22 @@ def test_schedule_of_classification() -> None:
         cosine = 0.5 * (1 + math.cos(math.pi * (epoch - 5) / 295))
         assert rates[epoch * EPOCH] == pytest.approx(1e-5 + cosine * (5e-4 - 1e-5))
     assert 1e-5 <= min(rates[5 * EPOCH :]) < 1.01e-5
+
+
+def test_schedule_and_crops_of_the_authors() -> None:
+    cfg = load(CONFIG_DIR / 'cls/vminet-xs_3xb128-310e-authors_in1k.py')
+    rates = learning_rates(cfg)
+    assert len(rates) == 310 * EPOCH
+    assert rates[0] == pytest.approx(1e-6)
+    for epoch in (5, 100, 299, 300, 309):
+        cosine = 0.5 * (1 + math.cos(math.pi * min(epoch, 300) / 300))
+        assert rates[epoch * EPOCH] == pytest.approx(1e-5 + cosine * (5e-4 - 1e-5), rel=2e-3)
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    ours = load(XS['cls']).train_dataloader.dataset.pipeline
+    assert pipeline[:1] + pipeline[2:] == ours[:1] + ours[2:]
+    crops = [crop for (crop,) in pipeline[1].transforms]
+    assert ours[1] in crops
+    assert {crop.interpolation for crop in crops} == {'bilinear', 'bicubic'}
 
 
 @pytest.mark.parametrize('task', [*TASKS, 'recurrent'])

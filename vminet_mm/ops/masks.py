@@ -1,4 +1,4 @@
-"""The context masks M of VMI-SA (Section 3.3 and Table 4 of the paper).
+"""The context masks M of VMI-SA (Sections 3.3 and 4.2 of the paper).
 
 A mask is a (L, D) matrix of zeros and ones: M[i, n] says whether token i contributes to the
 context of channel n. In this file i and n count from 0, as Python does.

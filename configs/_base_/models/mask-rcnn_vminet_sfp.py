@@ -1,4 +1,4 @@
-# Mask R-CNN on a simple feature pyramid, made from VMINet's last map alone (Section 4.2).
+# Mask R-CNN on a simple feature pyramid, made from VMINet's last map alone (Section 4.3).
 _base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py']
 model = dict(
     backbone=dict(
