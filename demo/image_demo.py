@@ -1,6 +1,7 @@
 """Predict for images, folders, videos or a camera, with a detector, segmentor or classifier.
 
 python demo/image_demo.py INPUT [INPUT ...] --config CONFIG --checkpoint CHECKPOINT [switches]
+python demo/image_demo.py INPUT [INPUT ...] --model mask-rcnn_vminet-ti_nuclei [switches]
 """
 
 import argparse
@@ -33,8 +34,11 @@ def parse_args() -> argparse.Namespace:
         metavar='INPUT',
         help="image, folder, pattern such as 'photos/**/*.jpg', video, or number of a camera",
     )
-    parser.add_argument('--config', required=True, help='config file')
-    parser.add_argument('--checkpoint', required=True, help='checkpoint file')
+    parser.add_argument('--config', help='config file')
+    parser.add_argument('--checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--model', metavar='NAME', help='a shipped model, instead of --config and --checkpoint'
+    )
     parser.add_argument(
         '--out-dir', default='work_dirs/predictions', help='where the drawn pictures go'
     )
@@ -61,7 +65,12 @@ def parse_args() -> argparse.Namespace:
         '--max-frames', type=count, metavar='N', help='end a video or camera after N frames'
     )
     add_cfg_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.model and (args.config or args.checkpoint):
+        parser.error('--model stands for --config and --checkpoint: give it alone')
+    if not args.model and not (args.config and args.checkpoint):
+        parser.error('give --config and --checkpoint, or the --model of a shipped model')
+    return args
 
 
 if __name__ == '__main__':

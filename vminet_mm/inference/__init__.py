@@ -3,6 +3,7 @@
 from .loading import load_model
 from .predictions import Classification, Detection, Prediction, Segmentation
 from .predictor import Predictor
+from .shipped import shipped_names
 from .sources import Frame, Video, VideoWriter
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     'Video',
     'VideoWriter',
     'load_model',
+    'shipped_names',
 ]

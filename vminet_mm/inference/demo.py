@@ -14,6 +14,7 @@ from .coco_ids import coco_ids, write_results
 from .loading import load_model
 from .predictions import Detection, Prediction, Segmentation
 from .predictor import Predictor
+from .shipped import find_shipped
 from .sources import Frame, Inputs, Video, VideoWriter, common_folder, find_inputs, sub_folder_hint
 
 PICTURES = ('.jpeg', '.jpg', '.png')
@@ -31,6 +32,8 @@ def predict(args: argparse.Namespace) -> None:
     """
     inputs = find_inputs(args.inputs)
     check_places(args, inputs)
+    if args.model:
+        args.config, args.checkpoint = map(str, find_shipped(args.model))
     model = load_model(
         args.config, args.checkpoint, args.device, deploy=args.deploy, cfg_options=args.cfg_options
     )

@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from torch import nn
 
 from ..datasets.config_parts import leaf_datasets
-from ..engine.config import load_config, model_config
+from ..engine.config import SUFFIXES, load_config, model_config
 from ..engine.weights import build_model, load_weights
 from ..errors import ConfigError
 from ..models import switch_to_deploy
@@ -22,11 +22,12 @@ from ..tasks import task_of
 from .colors import class_colors
 from .predictions import KINDS
 from .predictor import Predictor
+from .shipped import find_shipped
 
 
 def load_model(
     config: str | PathLike | Config,
-    checkpoint: str | PathLike | None,
+    checkpoint: str | PathLike | None = None,
     device: str = 'auto',
     deploy: bool = False,
     cfg_options: dict | None = None,
@@ -34,7 +35,8 @@ def load_model(
     """Make a model that predicts, of any of the three tasks.
 
     Args:
-        config: A config of mmdet, mmseg or mmpretrain, with any backbone.
+        config: A config of mmdet, mmseg or mmpretrain, with any backbone; or the name of a model
+            that is shipped with its weights (:func:`.shipped.shipped_names`).
         checkpoint: Its weights, which must fit to the last tensor. They are read safely, see
             :mod:`vminet_mm.compat.safe_load`. None for random weights, the same in every call.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...; ``'auto'`` takes CUDA where it is.
@@ -46,6 +48,8 @@ def load_model(
             not fit it, or there is no such device.
         CheckpointError: If the checkpoint cannot be read safely.
     """
+    if checkpoint is None and isinstance(config, str) and not config.endswith(SUFFIXES):
+        config, checkpoint = find_shipped(config)
     cfg = deepcopy(config) if isinstance(config, Config) else load_config(config)
     if cfg_options:
         cfg.merge_from_dict(cfg_options)

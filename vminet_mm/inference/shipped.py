@@ -1,0 +1,30 @@
+"""The trained models that come with the project, by name."""
+
+from pathlib import Path
+
+from ..errors import ConfigError
+
+WEIGHTS = Path(__file__).parents[2] / 'weights'
+
+
+def shipped_names() -> list[str]:
+    """The names of the models under ``weights/``; empty where that folder was not installed."""
+    return sorted(path.parent.name for path in WEIGHTS.glob('*/weights.pth'))
+
+
+def find_shipped(name: str) -> tuple[Path, Path]:
+    """The config and the weights of a shipped model.
+
+    Args:
+        name: Such as ``'mask-rcnn_vminet-ti_nuclei'``.
+
+    Raises:
+        ConfigError: If there is no such model.
+    """
+    if name not in shipped_names():
+        names = ', '.join(shipped_names()) or 'none: weights/ is part of the repository alone'
+        raise ConfigError(
+            f'there is no shipped model {name!r} (shipped are {names}); '
+            'of any other model give the config file and the checkpoint'
+        )
+    return WEIGHTS / name / 'config.py', WEIGHTS / name / 'weights.pth'
