@@ -300,7 +300,9 @@ def test_segmentation_recipe(path: Path) -> None:
 def test_classification_recipe(path: Path) -> None:
     cfg = load(path)
     train, test = transforms(cfg, 'train'), transforms(cfg, 'test')
-    assert train['RandomResizedCrop'].scale == 224
+    choice = train.get('RandomChoice')
+    crop = choice.transforms[0][0] if choice else train['RandomResizedCrop']
+    assert (crop.type, crop.scale) == ('RandomResizedCrop', 224)
     augment = train['RandAugment']
     assert (augment.policies, augment.num_policies) == ('timm_increasing', 2)
     assert (augment.magnitude_level, augment.total_level, augment.magnitude_std) == (1, 10, 0.5)
