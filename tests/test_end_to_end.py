@@ -1,4 +1,8 @@
-"""Train, resume and test through the tools, in two processes, for each of the three tasks."""
+"""Train, resume, test and predict through the tools, for each of the three tasks.
+
+The classifier's checkpoint starts the two dense tasks. What one process can do it does: Python and
+the libraries are started once for all tools. The detector trains in two.
+"""
 
 import json
 import math
@@ -10,6 +14,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+
+from vminet_mm.engine import load_config
 
 pytestmark = pytest.mark.slow
 
@@ -52,30 +61,31 @@ VALIDATION = {
 # one image through each package's inferencer
 INFERENCE = {
     'detection': """
-import sys, vminet_mm
 from mmdet.apis import DetInferencer
-config, checkpoint, image = sys.argv[1:]
 found = DetInferencer(config, checkpoint, device='cpu')(image)['predictions'][0]
 assert len(found['labels']) == len(found['bboxes']) == len(found['masks'])
-print('as expected')
 """,
     'segmentation': """
-import sys, vminet_mm
 from mmseg.apis import MMSegInferencer
-config, checkpoint, image = sys.argv[1:]
 found = MMSegInferencer(config, checkpoint, device='cpu')(image)['predictions']
 assert found.shape == (128, 160) and found.max() < 6
-print('as expected')
 """,
     'classification': """
-import sys, vminet_mm
 from mmpretrain import ImageClassificationInferencer
-config, checkpoint, image = sys.argv[1:]
 found = ImageClassificationInferencer(config, checkpoint, device='cpu')(image)[0]
 assert len(found['pred_scores']) == 5 and abs(sum(found['pred_scores']) - 1) < 1e-4
-print('as expected')
 """,
 }
+# runs tools one after the other, as `python TOOL SWITCHES` would, then an inferencer
+CHAIN = """
+import json, runpy, sys
+commands, (config, checkpoint, image) = map(json.loads, sys.argv[1:])
+for command in commands:
+    sys.argv = command
+    runpy.run_path(command[0], run_name='__main__')
+{inference}
+print('\\nas expected')
+"""
 # one image a batch in validation, so that no image's arithmetic depends on how many processes test
 OPTIONS = [
     *(f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')),
@@ -84,6 +94,76 @@ OPTIONS = [
     'train_dataloader.batch_size=4',
     'default_hooks.logger.interval=1',
 ]
+
+
+class Job:
+    """The commands of one task, and the files that they write."""
+
+    def __init__(self, task: str, mini_root: Path, folder: Path) -> None:
+        self.task, self.folder = task, folder
+        self.config, name, self.short, self.longer = TASKS[task]
+        self.data_root = mini_root / name
+        self.work_dir = folder / 'run'
+        first, last = ('iter_2', 'iter_4') if task == 'segmentation' else ('epoch_1', 'epoch_2')
+        self.first, self.last = (self.work_dir / f'{name}.pth' for name in (first, last))
+        self.metrics, self.pictures = folder / 'metrics.json', folder / 'pictures'
+        self.out = folder / ('maps' if task == 'segmentation' else 'predictions.pkl')
+
+    def train(self, *switches: str) -> list[str]:
+        """The switches of a short training."""
+        return self._switches(self.work_dir, self.short, *switches)
+
+    def resume(self, *switches: str) -> list[str]:
+        """The switches that go on with it."""
+        return self._switches(self.work_dir, self.longer, '--resume', *switches)
+
+    def tests(self) -> list[list[str]]:
+        """Two calls of tools/test.py."""
+        common = self._switches(self.folder / 'test', ())
+        test = ['tools/test.py', common[0], str(self.last), *common[1:]]
+        tta = [] if self.task == 'detection' else ['--tta']
+        return [
+            [*test, '--metrics', str(self.metrics), '--show-dir', str(self.pictures)],
+            [*test, '--out', str(self.out), *tta],
+        ]
+
+    def _switches(self, work_dir: Path, options: tuple[str, ...], *more: str) -> list[str]:
+        paths = ('--data-root', str(self.data_root), '--work-dir', str(work_dir))
+        return [self.config, *paths, *more, '--cfg-options', *OPTIONS, *options]
+
+    def images(self) -> list[Path]:
+        """The pictures of the validation set."""
+        return sorted(self.data_root.glob(VALIDATION[self.task]))
+
+    def chain(self, *commands: list[str]) -> str:
+        """Run tools and then an inferencer in one process."""
+        files = self.config, str(self.last), str(self.images()[0])
+        code = CHAIN.format(inference=INFERENCE[self.task])
+        log = run(sys.executable, '-c', code, json.dumps(commands), json.dumps(files))
+        assert log.rstrip().endswith('as expected')
+        return log
+
+    def scalars(self) -> list[dict]:
+        """The lines that the run logged; mmseg logs both parts into one file in one process."""
+        files = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+    def check(self, log: str) -> None:
+        """The parts of the run join, and test says what validation said."""
+        assert f'Auto resumed from the latest checkpoint {self.first}' in log
+        assert (self.work_dir / 'last_checkpoint').read_text() == str(self.last)
+        lines = self.scalars()
+        losses = {line['iter']: line['loss'] for line in lines if 'loss' in line}
+        assert list(losses) == [*range(1, len(losses) + 1)]  # each iteration once, none left out
+        assert sum('loss' in line for line in lines) == len(losses)
+        assert all(map(math.isfinite, losses.values()))
+        tested = json.loads(self.metrics.read_text())
+        assert tested and tested == {key: lines[-1][key] for key in tested}
+        assert len([p for p in self.pictures.rglob('*') if p.suffix in ('.png', '.jpg')]) >= 6
+        if self.task == 'segmentation':
+            assert len(list(self.out.glob('*.png'))) == len(self.images())
+        else:
+            assert len(pickle.loads(self.out.read_bytes())) == len(self.images())
 
 
 def run(*command: str) -> str:
@@ -101,103 +181,69 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def train(config: str, data_root: Path, work_dir: Path, *more: str) -> str:
-    """Train in two processes."""
-    return run(
-        'bash', 'tools/dist_train.sh', config, '2', '--data-root', str(data_root),
-        '--work-dir', str(work_dir), *more,
-    )  # fmt: skip
+@pytest.fixture(scope='module')
+def classifier(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, str]:
+    """A classifier that was trained, resumed and tested, and what that printed."""
+    job = Job('classification', mini_root, tmp_path_factory.mktemp('classifier'))
+    switches = '--amp', '--auto-scale-lr'
+    train, resume = job.train(*switches), job.resume(*switches)
+    tools = ['tools/train.py', *train], ['tools/train.py', *resume]
+    return job, job.chain(*tools, *job.tests())
 
 
-def scalars(work_dir: Path) -> list[dict]:
-    """The lines that the latest run logged."""
-    file = max(work_dir.glob('*/vis_data/scalars.json'))
-    return [json.loads(line) for line in file.read_text().splitlines()]
-
-
-@pytest.mark.parametrize('task', TASKS)
-def test_train_resume_test(task: str, mini_root: Path, tmp_path: Path) -> None:
-    config, folder, short, longer = TASKS[task]
-    work_dir, data_root = tmp_path / 'run', mini_root / folder
-    train(config, data_root, work_dir, '--cfg-options', *OPTIONS, *short)
-    first = Path((work_dir / 'last_checkpoint').read_text())
-    ended_at = [line['iter'] for line in scalars(work_dir) if 'loss' in line][-1]
-
-    log = train(config, data_root, work_dir, '--resume', '--cfg-options', *OPTIONS, *longer)
-    assert f'Auto resumed from the latest checkpoint {first}' in log
-    last = Path((work_dir / 'last_checkpoint').read_text())
-    assert last.is_file() and last != first
-    steps = [line for line in scalars(work_dir) if 'loss' in line]
-    assert steps[0]['iter'] == ended_at + 1
-    assert all(math.isfinite(line['loss']) for line in steps)
-    validated = scalars(work_dir)[-1]
-
-    test = (
-        sys.executable, 'tools/test.py', config, str(last), '--data-root', str(data_root),
-        '--work-dir', str(tmp_path / 'test'), '--cfg-options', *OPTIONS,
-    )  # fmt: skip
-    metrics, pictures = tmp_path / 'metrics.json', tmp_path / 'pictures'
-    run(*test, '--metrics', str(metrics), '--show-dir', str(pictures))
-    tested = json.loads(metrics.read_text())
-    assert tested == {key: validated[key] for key in tested}
-    assert len([p for p in pictures.rglob('*') if p.suffix in ('.png', '.jpg')]) >= 6
-
-    out = tmp_path / ('maps' if task == 'segmentation' else 'predictions.pkl')
-    run(*test, '--out', str(out), *(() if task == 'detection' else ('--tta',)))
-    if task == 'segmentation':
-        assert len(list(out.glob('*.png'))) == 6
-    else:
-        predictions = pickle.loads(out.read_bytes())
-        assert len(predictions) == len(list(data_root.glob(VALIDATION[task])))
-
-    image = next(data_root.glob(VALIDATION[task]))
-    found = run(sys.executable, '-c', INFERENCE[task], config, str(last), str(image))
-    assert found.rstrip().endswith('as expected')  # perhaps behind a progress bar
-
-
-def test_chain_from_classifier_to_detector_and_segmentor(mini_root: Path, tmp_path: Path) -> None:
-    """Pre-train a classifier, then start the two dense tasks from its checkpoint."""
-    config, folder, short, _ = TASKS['classification']
-    classifier = tmp_path / 'classifier'
-    switches = ('--amp', '--auto-scale-lr', '--cfg-options', *OPTIONS, *short)
-    log = train(config, mini_root / folder, classifier, *switches)
-    assert 'Scaling the original LR by 0.25' in log  # 2 x 4 images for 32
-    checkpoint = (classifier / 'last_checkpoint').read_text()
-    for task, norms in (('detection', 3), ('segmentation', 3)):
-        config, folder, short, _ = TASKS[task]
-        log = train(
-            config, mini_root / folder, tmp_path / task,
-            '--pretrained', checkpoint, '--cfg-options', *OPTIONS, *short,
-        )  # fmt: skip
-        loaded = re.search(
-            r'VMINet from \S+ .*: (\d+) of (\d+) tensors loaded, 0 of them resized; (\d+) left', log
-        )
-        assert loaded, log[-3000:]
-        assert int(loaded[2]) - int(loaded[1]) == int(loaded[3]) == 5 * norms
-        assert scalars(tmp_path / task)[0]['loss'] > 0
-
-
-def test_real_segmentor_on_classes_of_ones_own(mini_root: Path, tmp_path: Path) -> None:
-    """What docs/data.md says: the class count and the names are all that has to be told."""
-    names = '[background,circle,cross,ring,square,triangle]'
-    train(
-        'configs/upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py',
-        mini_root / 'ade',
-        tmp_path,
-        '--cfg-options',
-        'model.decode_head.num_classes=6',
-        'model.auxiliary_head.num_classes=6',
-        *(
-            f'{split}_dataloader.dataset.metainfo.classes={names}'
-            for split in ('train', 'val', 'test')
-        ),
-        # smaller than in earnest, to be quick
-        'model.data_preprocessor.size=(96,128)',
-        'train_dataloader.dataset.pipeline.3.crop_size=(96,128)',
-        'val_dataloader.dataset.pipeline.1.scale=(512,128)',
-        'train_cfg.max_iters=1',
-        'train_cfg.val_interval=1',
-        'default_hooks.logger.interval=1',
+def check_start(log: str) -> None:
+    """All but the norms of the other three outputs came from the classifier."""
+    loaded = re.search(
+        r'VMINet from \S+ .*: (\d+) of (\d+) tensors loaded, 0 of them resized; (\d+) left', log
     )
-    losses, metrics = scalars(tmp_path)
-    assert losses['loss'] > 0 and 0 <= metrics['mIoU'] <= 100
+    assert loaded, log[-3000:]
+    assert int(loaded[2]) - int(loaded[1]) == int(loaded[3]) == 5 * 3
+
+
+def test_classifier(classifier: tuple[Job, str]) -> None:
+    job, log = classifier
+    job.check(log)
+    assert 'Scaling the original LR by 0.125' in log  # 4 images for 32
+
+
+def test_detector_in_two_processes(
+    classifier: tuple[Job, str], mini_root: Path, tmp_path: Path
+) -> None:
+    job = Job('detection', mini_root, tmp_path)
+    launch = 'bash', 'tools/dist_train.sh', job.config, '2'
+    train = job.train('--pretrained', str(classifier[0].last))
+    check_start(run(*launch, *train[1:]))
+    log = run(*launch, *job.resume()[1:])
+    job.check(log + job.chain(*job.tests()))
+
+
+def test_segmentor(classifier: tuple[Job, str], mini_root: Path, tmp_path: Path) -> None:
+    job = Job('segmentation', mini_root, tmp_path)
+    train = job.train('--pretrained', str(classifier[0].last))
+    tools = ['tools/train.py', *train], ['tools/train.py', *job.resume()]
+    log = job.chain(*tools, *job.tests())
+    check_start(log)
+    job.check(log)
+
+
+def test_real_segmentor_on_classes_of_ones_own(mini_root: Path) -> None:
+    """What docs/data.md says: the class count and the names are all that has to be told."""
+    cfg = load_config(
+        ROOT / 'configs/upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py',
+        {
+            'model.decode_head.num_classes': 6,
+            'model.auxiliary_head.num_classes': 6,
+            'train_dataloader.dataset.metainfo.classes': [*'abcdef'],
+            # smaller than in earnest, to be quick
+            'model.data_preprocessor.size': (64, 96),
+            'train_dataloader.dataset.pipeline.3.crop_size': (64, 96),
+        },
+        data_root=str(mini_root / 'ade'),
+    )
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        model = MODELS.build(cfg.model)
+        batch = model.data_preprocessor(pseudo_collate([dataset[0], dataset[1]]), training=True)
+        losses = model(**batch, mode='loss')
+    assert [*dataset.metainfo['classes']] == [*'abcdef']
+    assert all(torch.isfinite(loss) for name, loss in losses.items() if 'loss' in name)

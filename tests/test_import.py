@@ -44,9 +44,12 @@ def test_the_import_adds_few_modules_to_those_of_torch(modules: Callable) -> Non
 
 
 def test_names_are_imported_at_their_first_use(modules: Callable) -> None:
-    found = modules('from vminet_mm import VMINet; assert isinstance(VMINet, type)')
+    """The libraries of the tasks need not be installed: importing them fails here."""
+    found = modules(
+        'sys.modules.update(mmdet=None, mmseg=None, mmpretrain=None); before |= set(sys.modules)\n'
+        'from vminet_mm import VMINet; assert isinstance(VMINet, type)'
+    )
     assert {'vminet_mm.models.vminet', 'mmengine.model'} <= set(found)
-    assert not {name.partition('.')[0] for name in found} & {'mmdet', 'mmseg', 'mmpretrain'}
     assert not [name for name in found if name.startswith(('vminet_mm.engine', 'vminet_mm.infer'))]
 
 
