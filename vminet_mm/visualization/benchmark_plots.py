@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
+
+from .figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from ..analysis.benchmark_report import Report
 
-DPI = 150
 PANEL_INCHES = (6.0, 3.8)
 MARKERS = 'osD^vP'
 TITLES = dict(infer='inference', train='training step')
@@ -30,16 +30,9 @@ def save_plot(path: str | Path, report: Report) -> Path:
         path: The file; its folder is made.
         report: What was measured.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     modes = list(dict.fromkeys(row.mode for row in report.rows))
     columns = 2 if report.exponents else 1
-    # not through pyplot: a figure of its own leaves no global state and needs no display
-    figure = Figure(
-        figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * len(modes) + 0.3),
-        dpi=DPI,
-        layout='constrained',
-    )
+    figure = new_figure(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * len(modes) + 0.3)
     host = report.environment
     figure.suptitle(f'{host["device"]}, torch {host["torch"]}, threads: {host["threads"]}')
     grid = figure.subplots(len(modes), columns, squeeze=False)
@@ -50,8 +43,7 @@ def save_plot(path: str | Path, report: Report) -> Path:
         else:
             _draw_accuracy(panels[0], report, mode)
         panels[0].set_title(TITLES[mode], loc='left', fontsize=10)
-    figure.savefig(path, format='png')
-    return path
+    return save_figure(figure, path)
 
 
 def _draw_accuracy(axes: Axes, report: Report, mode: str) -> None:

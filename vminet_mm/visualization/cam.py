@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ..models import VMINet
 from ..models.padding import copy_image_sizes
 from .cam_scores import SCORES, Settings, find_class
+from .figures import new_figure, save_figure
 from .loading import LoadedModel, Sample, typical_aspect
 
 try:
@@ -31,7 +31,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 CELL_INCHES = 1.9
-DPI = 150
 OPACITY = 0.5  # of the map over the image
 
 
@@ -255,13 +254,10 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
             without a map.
         title: A line above all.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     samples = columns[0].samples
     number = 1 + sum(len(column.explanations[0].maps) for column in columns)
     height = len(samples) * (CELL_INCHES * typical_aspect(samples) + 0.15) + 0.6
-    # not through pyplot: a figure of its own leaves no global state and needs no display
-    figure = Figure(figsize=(number * CELL_INCHES, height), dpi=DPI, layout='constrained')
+    figure = new_figure(number * CELL_INCHES, height)
     figure.suptitle(title, fontsize=8)
     for row, cells in enumerate(figure.subplots(len(samples), number, squeeze=False)):
         cells = iter(cells)
@@ -275,8 +271,7 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
                 axes = next(cells)
                 _show(axes, gray, head + found.describe(layer))
                 axes.imshow(heat, cmap='turbo', vmin=0, vmax=1, alpha=OPACITY)
-    figure.savefig(path, format='png')
-    return path
+    return save_figure(figure, path)
 
 
 def _show(axes: Axes, picture: np.ndarray, title: str) -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from .context_maps import Magnitudes, area_of
+from .figures import new_figure, save_figure
 from .loading import Sample, typical_aspect
 
-DPI = 150
 CELL_INCHES = 1.5
 MAX_COLUMNS = 8
 DECADES = 4  # of a logarithmic color scale
@@ -29,7 +28,7 @@ def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) ->
     number = len(next(iter(blocks.values())))
     columns = number * min(max(1, MAX_COLUMNS // number), len(blocks))
     rows = -(-len(blocks) * number // columns)
-    figure = _figure(columns * CELL_INCHES, rows * (CELL_INCHES + 0.25))
+    figure = new_figure(columns * CELL_INCHES, rows * (CELL_INCHES + 0.25))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -40,7 +39,7 @@ def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) ->
             axes.imshow(field.cpu().numpy(), cmap='RdBu_r', vmin=-(limit or 1), vmax=limit or 1)
             extent = f'up to ±{limit:.2g}' if limit else 'all 0'
             axes.set_title(f'{block}  {name}\n{extent}', fontsize=6, pad=2)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def save_fractions(path: str | Path, measured: Sequence[Mapping[str, Magnitudes]]) -> Path:
@@ -54,7 +53,7 @@ def save_fractions(path: str | Path, measured: Sequence[Mapping[str, Magnitudes]
     fractions = torch.cat(
         [torch.stack([found[name].fractions for name in names], 1) for found in measured]
     )
-    figure = _figure(max(5.0, 0.35 * len(names) + 1.5), 3.2)
+    figure = new_figure(max(5.0, 0.35 * len(names) + 1.5), 3.2)
     axes = figure.subplots()
     places = np.arange(len(names))
     for image in fractions.cpu().numpy():
@@ -72,7 +71,7 @@ def save_fractions(path: str | Path, measured: Sequence[Mapping[str, Magnitudes]
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3, axis='y')
     axes.legend(fontsize=7)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def save_fraction_maps(
@@ -90,7 +89,7 @@ def save_fraction_maps(
         blocks: The names of the blocks to be drawn.
     """
     width = (1 + len(blocks)) * CELL_INCHES + 0.8
-    figure = _figure(width, len(samples) * (CELL_INCHES * typical_aspect(samples) + 0.2))
+    figure = new_figure(width, len(samples) * (CELL_INCHES * typical_aspect(samples) + 0.2))
     grid = figure.subplots(len(samples), 1 + len(blocks), squeeze=False)
     for cells, sample, found in zip(grid, samples, measured, strict=True):
         _show(cells[0], sample.picture, sample.name)
@@ -100,7 +99,7 @@ def save_fraction_maps(
                 axes, found[name].maps[0].cpu().numpy(), title, cmap='viridis', vmin=0, vmax=1
             )
     figure.colorbar(image, ax=grid, label='fraction of the context', pad=0.01)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def save_receptive_field(path: str | Path, field: Tensor, title: str = '') -> Path:
@@ -113,7 +112,7 @@ def save_receptive_field(path: str | Path, field: Tensor, title: str = '') -> Pa
     """
     values = field.double().cpu()
     height, width = values.shape
-    figure = _figure(5.0, 3.8 * min(max(height / width, 0.5), 1.5) + 1.0)
+    figure = new_figure(5.0, 3.8 * min(max(height / width, 0.5), 1.5) + 1.0)
     figure.suptitle(title, fontsize=7)
     axes = figure.subplots()
     decades = torch.log10(values / values.max()).clamp(min=-DECADES)
@@ -121,19 +120,7 @@ def save_receptive_field(path: str | Path, field: Tensor, title: str = '') -> Pa
     areas = [f'{fraction:.0%} of it in {area_of(values, fraction):.1%}' for fraction in AREAS]
     axes.set_xlabel(f'{", ".join(areas)} of the pixels', fontsize=8)
     figure.colorbar(image, ax=axes, label='log10 of the gradient, 0 at its largest')
-    return _save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    # not through pyplot: a figure of its own leaves no global state and needs no display
-    return Figure(figsize=(width, height), dpi=DPI, layout='constrained')
-
-
-def _save(figure: Figure, path: str | Path) -> Path:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format='png')
-    return path
+    return save_figure(figure, path)
 
 
 def _show(axes: Axes, picture: np.ndarray, title: str, **look):

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..analysis.run_log import TIMES, RunLog, Start, find_starts, read_log
 from ..tasks import MAIN_METRICS
+from .figures import new_figure, save_figure
 
-DPI = 150
 PANEL_INCHES = (4.6, 3.2)
 MAX_COLUMNS = 3
 # drawn unless told otherwise: the loss, and of each task what its papers compare
@@ -127,13 +126,10 @@ def save_curves(
         keys: From :func:`choose_keys`.
         log_y: Logarithmic scale for what is logged in training.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = -(-len(keys) // MAX_COLUMNS)
     columns = -(-len(keys) // rows)
     size = (PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows + 0.2 * len(runs))
-    # not through pyplot: a figure of its own leaves no global state and needs no display
-    figure = Figure(figsize=size, dpi=DPI, layout='constrained')
+    figure = new_figure(*size)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(keys) :]:
         axes.set_axis_off()
@@ -141,8 +137,7 @@ def save_curves(
         _draw(axes, key, runs, log_y)
     handles = [Line2D([], [], color=_color(k), label=run.name) for k, run in enumerate(runs)]
     figure.legend(handles=handles, loc='outside lower center', fontsize=7, frameon=False)
-    figure.savefig(path, format='png')
-    return path
+    return save_figure(figure, path)
 
 
 def _draw(axes: Axes, key: str, runs: Sequence[RunCurves], log_y: bool) -> None:

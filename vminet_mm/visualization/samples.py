@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from ..inference.colors import class_colors
+from .figures import DPI, new_figure, save_figure
 
 CELL_INCHES = 3.2
-DPI = 150
 OPACITY = 0.5  # of masks and label maps
 MAX_LEGEND = 40  # classes, those with the most pixels
 TITLE_LENGTH = 34  # characters
@@ -43,15 +43,12 @@ def save_page(
     """
     if not samples:
         raise ValueError('there is no sample to draw')
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     colors = class_colors(len(classes), palette)
     columns = int(np.ceil(np.sqrt(len(samples))))
     rows = int(np.ceil(len(samples) / columns))
     aspect = np.median([sample.image.shape[0] / sample.image.shape[1] for sample in samples])
     height = rows * (CELL_INCHES * float(np.clip(aspect, 0.5, 1.5)) + 0.3) + 0.6
-    # not through pyplot: a figure of its own leaves no global state and needs no display
-    figure = Figure(figsize=(columns * CELL_INCHES, height), dpi=DPI, layout='constrained')
+    figure = new_figure(columns * CELL_INCHES, height)
     figure.suptitle(title, fontsize=10)
     pixels = np.zeros(len(classes), dtype=np.int64)
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
@@ -66,8 +63,7 @@ def save_page(
             _draw_class(axes, sample, classes)
     if pixels.any():
         _draw_legend(figure, pixels, classes, colors)
-    figure.savefig(path, format='png')
-    return path
+    return save_figure(figure, path)
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:
