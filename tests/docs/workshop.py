@@ -152,6 +152,7 @@ def shorten(tool: str, arguments: list[str]) -> list[str]:
     more = {
         'tools/analysis_tools/benchmark_downstream.py': ['--size', '64', '96', *quick],
         'tools/analysis_tools/get_flops.py': ['--shape', '64', '96'],
+        'tools/analysis_tools/traffic.py': ['--batch', '2'],
         'tools/check_data.py': ['--samples', '2'],
         'tools/dataset_converters/make_mini_data.py': ['--train', '4', '--val', '2'],
         'tools/deployment/export_onnx.py': ['--shape', '64', '96'],

@@ -136,7 +136,7 @@ def test_dtypes_and_layouts(
 def test_inputs_are_not_copied(layout: str) -> None:
     x = laid_out(inputs(), layout)
     weights = matrix_triton.ContextWeights((3, 5), (3, 5), 'pool', (15, 15))
-    call = matrix_triton._prepare(x['query'], x['key'], weights, x['alpha'], x['mask'], 4096)
+    call = matrix_triton.prepare(x['query'], x['key'], weights, x['alpha'], x['mask'], 4096)
     assert [t.data_ptr() for t in call.inputs[:2]] == [x[k].data_ptr() for k in ('query', 'key')]
 
 

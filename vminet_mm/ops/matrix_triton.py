@@ -84,7 +84,7 @@ def _attention(
     if not query.numel():
         return out, context
     weights = ContextWeights(alpha.shape, query.shape[2:], context_resize, (mixed, whole))
-    call = _prepare(query, key, weights, alpha, mask, MAX_TILE)
+    call = prepare(query, key, weights, alpha, mask, MAX_TILE)
     with torch.cuda.device_of(query):
         if not call.one_tile:
             sums = context.new_empty(call.grid[0], *context.shape)
@@ -120,10 +120,10 @@ def _attention_backward(
         return grad_query, grad_key, *(torch.zeros_like(x) for x in (alpha, scale, beta))
     grad = grad.contiguous(memory_format=_memory_format(query))
     weights = ContextWeights(alpha.shape, query.shape[2:], context_resize, (mixed, whole))
-    call = _prepare(query, key, weights, alpha, mask, MAX_TILE // 2)  # Q, K, G and dw are held
+    call = prepare(query, key, weights, alpha, mask, MAX_TILE // 2)  # Q, K, G and dw are held
     strides = (*call.strides, *grad_query.flatten(2).stride())
     sums = context.new_empty(2, *context.shape)
-    grad_shared, grad_table = _new_weight_gradients(call)
+    grad_shared, grad_table = new_weight_gradients(call)
     with torch.cuda.device_of(query):
         if not call.one_tile:
             partial = context.new_empty(2, call.grid[0], *context.shape)
@@ -150,7 +150,7 @@ def _attention_backward(
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
     """What the kernels of a pass share.
 
     Attributes:
@@ -179,9 +179,9 @@ class _Call:
         return *self.inputs[0].shape, self.table.shape[1]
 
 
-def _prepare(
+def prepare(
     query: Tensor, key: Tensor, weights: ContextWeights, alpha: Tensor, mask: Tensor, max_tile: int
-) -> _Call:
+) -> Call:
     """Flatten the inputs, build the weights of the context and choose tile and grid."""
     query, key = query.flatten(2), key.flatten(2)
     if query.stride() != key.stride():
@@ -207,12 +207,12 @@ def _prepare(
         BLOCK_D=block_d,
         BLOCK_L=block_l,
         ACC=tl.float64 if shared.dtype == torch.float64 else tl.float32,
-        num_warps=max(1, min(16, block_d * block_l // 512)),  # mostly 16 elements a thread
+        num_warps=max(1, min(16, block_d * block_l // 256)),  # 8 elements a thread: more spill
     )
-    return _Call((query, key, shared, table), (*tiles, splits), one_tile, options)
+    return Call((query, key, shared, table), (*tiles, splits), one_tile, options)
 
 
-def _new_weight_gradients(call: _Call) -> tuple[Tensor, Tensor]:
+def new_weight_gradients(call: Call) -> tuple[Tensor, Tensor]:
     """(image splits, channel tiles, L - T) and (image splits, D, T), the latter in memory as the
     table is.
     """
