@@ -67,6 +67,17 @@ def test_autocast_keeps_the_weights() -> None:
     assert {parameter.dtype for parameter in case.model.parameters()} == {torch.float32}
 
 
+def test_memory_starts_without_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, gradients = make_case('vminet-ti', 'train'), []
+
+    def note(forward: object, model: torch.nn.Module) -> int:
+        gradients.extend(p.grad for p in model.parameters() if p.grad is not None)
+        return 0
+
+    monkeypatch.setattr('vminet_mm.analysis.benchmark.saved_bytes', note)
+    assert case.memory() == 0 and gradients == []
+
+
 def test_memory_of_training_is_what_is_kept() -> None:
     reference = make_case('reference-ti', 'train').memory()
     ours = make_case('vminet-ti', 'train').memory()

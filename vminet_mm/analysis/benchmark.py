@@ -111,6 +111,7 @@ class Case:
     def memory(self) -> int:
         """Bytes, see :class:`~vminet_mm.analysis.benchmark_report.Measurement`."""
         self()  # what only the first call allocates (compiling, workspaces) is not counted
+        self.optimizer.zero_grad()  # its gradients would be there before, and not count
         if self.mode == 'train' and self.images.device.type == 'cpu':
             return saved_bytes(self.loss, self.model)
         return peak_bytes(self, self.settings.device)
