@@ -179,7 +179,7 @@ def test_tool_on_several_sizes(
         (['vminet-ti', '--baseline', 'starnet_s4'], "the baseline 'starnet_s4' is none of"),
         (['vminet-ti:deploy', '--mode', 'train'], 'leave out deploy'),
         (['vminet-ti', '--rounds', '0'], 'positive'),
-        (['vminet-ti:mask=round'], 'unknown mask'),
+        (['vminet-ti:mask=round'], 'mask must be'),
         (['vminet-ti', '--device', 'cuda:7'], 'there is no cuda:7'),
     ],
 )

@@ -83,7 +83,7 @@ def test_fused_kernels_read_as_documented() -> None:
     kept = none.passes.infer.bytes - 4 * none.unit
     attention = fused.bytes - kept - 6 * none.unit  # less K: written (2), and its bias (4)
     weights = 2 * (192 * 96 + 192) * 2 * 2 + 4 * 4 * 192 * 10  # of their copy, and of the table
-    assert 6 * none.unit <= attention < 6 * none.unit + weights + 4 * 32 * 192
+    assert 6 * none.unit <= attention < 7 * none.unit + weights
 
 
 def test_torch_moves_more_than_the_kernels() -> None:
@@ -122,7 +122,7 @@ def test_table_and_bandwidth() -> None:
 
 
 def test_a_model_without_known_blocks() -> None:
-    model = count_model(parse_spec('resnet18'), batch=1, size=(32, 32))
+    model = count_model(parse_spec('resnet18'), batch=2, size=(33, 32))
     assert model.blocks == [] and model.total.backward.launches > 0
     assert to_table([model]).splitlines()[-1].split()[1:5] == ['-'] * 4
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
 from vminet_mm import VMINet
-from vminet_mm.engine.optim import group_table, use_plain_groups
+from vminet_mm.engine.optim import group_table, prepare_for_compiler
 
 TINY = dict(base_channels=4, expansion=2, depths=(1, 2, 1, 1))
 SHIPPED = dict(
@@ -110,7 +110,7 @@ def test_plain_groups_and_their_table() -> None:
         weight_decay=0.1,
     )
     optimizer.param_groups[0] = ConfigDict(optimizer.param_groups[0])
-    use_plain_groups(optimizer)
+    prepare_for_compiler(OptimWrapper(optimizer))
     assert all(type(group) is dict for group in optimizer.param_groups)
     head, first, second, frozen = group_table(model, optimizer)
     backbone = list(model.backbone.parameters())

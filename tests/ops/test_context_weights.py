@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from vminet_mm.ops import context, make_mask, mask_spans
 from vminet_mm.ops.context_weights import ContextWeights
@@ -43,25 +42,6 @@ def test_alpha_gradient_is_the_adjoint(size: tuple[int, int], mask: str, resize:
     grads = [torch.randn_like(x) for x in built]
     product = sum((x * grad).sum() for x, grad in zip(built, grads, strict=True))
     torch.testing.assert_close((weights.alpha_gradient(*grads, mask) * alpha).sum(), product)
-
-
-@pytest.mark.parametrize('precision', ['tf32', 'ieee'])
-def test_products_stay_out_of_tf32(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings, seen = torch.backends.cuda.matmul, []
-    monkeypatch.setattr(settings, 'fp32_precision', precision)
-
-    class Watch(TorchFunctionMode):
-        def __torch_function__(self, func, types, args=(), kwargs=None):
-            if func in (Tensor.matmul, Tensor.__matmul__):
-                seen.append(settings.fp32_precision)
-            return func(*args, **(kwargs or {}))
-
-    mask = make_mask('tril', 15, 7)
-    weights = ContextWeights(NATIVE, (7, 4), 'pool', mask_spans(mask))
-    with Watch():
-        weights.alpha_gradient(*weights.build(torch.randn(NATIVE), mask), mask)
-    assert seen == ['ieee'] * 8
-    assert settings.fp32_precision == precision
 
 
 def test_table_holds_few_tokens() -> None:

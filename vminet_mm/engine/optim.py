@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.optim import DefaultOptimWrapperConstructor
+import torch
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 from torch.optim import Optimizer
@@ -86,12 +87,15 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         return self.layer_decay_rate ** (number - 1 - depth)
 
 
-def use_plain_groups(optimizer: Optimizer) -> None:
-    """Turn the groups of an optimizer, which MMEngine's registry made ``ConfigDict``, into dicts.
+def prepare_for_compiler(optim_wrapper: OptimWrapper) -> None:
+    """Have ``compile=True`` compile the forward pass, and leave the optimizer's step as it is.
 
-    ``torch.compile`` cannot trace a ``ConfigDict``.
+    MMEngine's registry makes the groups ``ConfigDict``, which cannot be traced, and with a group
+    for each parameter the step alone would be compiled for minutes.
     """
+    optimizer = optim_wrapper.optimizer
     optimizer.param_groups[:] = [dict(group) for group in optimizer.param_groups]
+    optim_wrapper.update_params = torch.compiler.disable(optim_wrapper.update_params)
 
 
 def group_table(model: nn.Module, optimizer: Optimizer) -> Iterator[str]:

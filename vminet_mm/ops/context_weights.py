@@ -8,8 +8,6 @@ reaches need a weight per channel.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -63,9 +61,8 @@ class ContextWeights:
         own = mask.view(*self.native, -1)[:cell_rows].permute(2, 0, 1) * alpha[:cell_rows]
         if to_rows is None:
             return common[rows:].flatten(), own.flatten(1)
-        with _full_float32():
-            shared = to_rows[:, rows:].t() @ common @ to_columns
-            table = to_rows[:cell_rows, :rows].t() @ (own @ to_columns)
+        shared = to_rows[:, rows:].t() @ common @ to_columns
+        table = to_rows[:cell_rows, :rows].t() @ (own @ to_columns)
         return shared.flatten(), table.flatten(1)
 
     def alpha_gradient(self, grad_shared: Tensor, grad_table: Tensor, mask: Tensor) -> Tensor:
@@ -86,9 +83,8 @@ class ContextWeights:
         if to_rows is None:
             common = F.pad(common, (0, 0, rows, 0))
         else:
-            with _full_float32():
-                common = to_rows[:, rows:] @ common @ to_columns.t()
-                own = to_rows[:cell_rows, :rows] @ (own @ to_columns.t())
+            common = to_rows[:, rows:] @ common @ to_columns.t()
+            own = to_rows[:cell_rows, :rows] @ (own @ to_columns.t())
         grad = common.contiguous()
         grad.view(-1)[self.spans[1] :] = 0
         grad[:cell_rows] += (own * mask.view(*self.native, -1)[:cell_rows].permute(2, 0, 1)).sum(0)
@@ -111,19 +107,3 @@ class ContextWeights:
         unit = torch.eye(cells, **options)[None, None]
         resized = F.interpolate(unit, size=(cells, tokens), mode='bicubic', align_corners=False)
         return resized[0, 0] * (cells / tokens)
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """Keep CUDA's matrix products out of TF32, which has three digits, whatever the user allows."""
-    settings = torch.backends.cuda.matmul
-    # since torch 2.9 by name; reading the old switch raises where the new one was set
-    name, full = 'allow_tf32', False
-    if hasattr(settings, 'fp32_precision'):
-        name, full = 'fp32_precision', 'ieee'
-    before = getattr(settings, name)
-    setattr(settings, name, full)
-    try:
-        yield
-    finally:
-        setattr(settings, name, before)

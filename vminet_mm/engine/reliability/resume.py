@@ -19,7 +19,7 @@ from ...checkpoints.formats import has_old_names
 from ...compat.patching import temporarily
 from ...errors import CheckpointError, ConfigError
 from ..batches import images_per_iteration, require_norms_fed
-from ..optim import use_plain_groups
+from ..optim import prepare_for_compiler
 from .checkpoint_hook import INTERRUPTED, SafeCheckpointHook, replacing
 from .nonfinite import NonFiniteLossHook
 from .nothing_learned import NothingLearnedHook
@@ -244,7 +244,7 @@ class ResumableRunner(Runner):
         wrappers = built.values() if isinstance(built, OptimWrapperDict) else [built]
         for wrapper in wrappers:
             if isinstance(wrapper, OptimWrapper):
-                use_plain_groups(wrapper.optimizer)
+                prepare_for_compiler(wrapper)
         return built
 
     def load_or_resume(self) -> None:
