@@ -1,5 +1,6 @@
 # Set-up, demo, tests and lint. VENV=DIR puts the environment elsewhere; PYTHON=python3.12 makes it
-# with another interpreter. JOBS=N runs the tests in N processes, one thread each.
+# with another interpreter. TORCH_INDEX=URL takes torch from there, such as PyTorch's index of builds
+# without CUDA. JOBS=N runs the tests in N processes, one thread each.
 VENV ?= .venv
 PYTHON ?= python3
 JOBS ?= 2
@@ -17,12 +18,14 @@ install: $(INSTALLED)
 # takes the mm packages from requirements/onedl.txt.
 $(INSTALLED): setup.py vminet_mm/version.py $(wildcard requirements/*.txt)
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	python -m pip install -r requirements/torch.txt
+	@date +%s > $(VENV)/.begun
+	python -m pip install $(TORCH_INDEX:%=--extra-index-url %) -r requirements/torch.txt
 	if test $(STACK) = onedl; then grep -v '^mm' requirements/lock.txt; cat requirements/onedl.txt; \
 	  elif python -m pip show -qq mmcv; then grep -v '^mmcv-lite' requirements/lock.txt; \
 	  else cat requirements/lock.txt; fi > $(VENV)/lock.txt
 	python -m pip install --quiet --no-deps -r $(VENV)/lock.txt
 	python -m pip install --no-deps --no-build-isolation --editable .
+	@echo "installed in $$(( $$(date +%s) - $$(cat $(VENV)/.begun) )) s"
 	touch $@
 
 demo: $(INSTALLED)

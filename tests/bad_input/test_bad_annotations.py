@@ -232,7 +232,7 @@ def test_missing_image(copy_of: Callable) -> None:
 def test_no_image_left(copy_of: Callable) -> None:
     root = copy_of('coco')
     edit_json(root / TRAIN, lambda content: content.update(annotations=[]))
-    text = f'{root / TRAIN}: no image is left; see what tools/check_data.py CONFIG says'
+    text = f'{root / TRAIN}: no image is left; see what vminet_mm check-data CONFIG says'
     assert text in only_problem(check(root, ('train',)))
     with pytest.raises(DataError, match=re.escape(text)):
         dataset(loaded(root))

@@ -161,7 +161,7 @@ UNTRAINABLE = {
         '--pretrained: the model of the config has no backbone',
     ),
     '--launcher that did not launch': (
-        CLASSIFIER, {}, dict(launcher='pytorch'), 'RANK is not set); start with tools/dist_train.sh'
+        CLASSIFIER, {}, dict(launcher='pytorch'), 'is not set); start with vminet_mm dist-train'
     ),
     'data root that is absent': (
         CLASSIFIER, {}, dict(data_root='absent'), 'there is no folder absent for --data-root'

@@ -174,7 +174,7 @@ def test_refused(kind: str, tmp_path: Path) -> None:
         load(path)
     said = str(caught.value)
     assert said.startswith(f'{path}: ') and text in said and '\n' not in said
-    assert said.endswith('; fix or remove it; tools/check_data.py CONFIG finds all such')
+    assert said.endswith('; fix or remove it; vminet_mm check-data CONFIG finds all such')
     with pytest.raises(InputError) as caught:
         read_image(path)
     assert text in str(caught.value) and '\n' not in str(caught.value)

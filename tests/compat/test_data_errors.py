@@ -39,7 +39,7 @@ def test_step_and_image() -> None:
     with pytest.raises(DataError) as caught:
         pipeline()(dict(img_path='a.jpg', value=3))
     said = 'a.jpg: function fails, ZeroDivisionError: division by zero; fix or remove it; '
-    assert str(caught.value) == f'{said}tools/check_data.py CONFIG finds all such'
+    assert str(caught.value) == f'{said}vminet_mm check-data CONFIG finds all such'
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     with pytest.raises(DataError, match="^function fails, KeyError: 'value'"):
         pipeline()({})
@@ -69,7 +69,7 @@ def test_worker_with_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_to_load() -> None:
     assert len(numbers(2)) == 2
-    with pytest.raises(DataError, match='^a.json: no image is left; see what tools/check_data.py'):
+    with pytest.raises(DataError, match='^a.json: no image is left; see what vminet_mm check-data'):
         numbers(0)
 
 

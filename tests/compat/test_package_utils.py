@@ -1,7 +1,7 @@
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
+import mmengine.utils
 import pytest
 
 import vminet_mm  # noqa: F401
@@ -69,11 +69,13 @@ def test_a_config_inherits_from_an_installed_package(tmp_path):
     assert Config.fromfile(file).default_scope == 'mmdet'
 
 
-@pytest.mark.parametrize(('has_pkg_resources', 'is_onedl'), [(1, 0), (1, 1), (0, 0)])
-def test_off_where_pkg_resources_exists(monkeypatch, has_pkg_resources, is_onedl):
-    module = SimpleNamespace(is_installed=len)
-    monkeypatch.setattr(package_utils, 'is_onedl', lambda: is_onedl)
-    spec = object() if has_pkg_resources else None
-    monkeypatch.setattr(package_utils.importlib.util, 'find_spec', lambda name: spec)
-    package_utils.fix(module)
-    assert (module.is_installed is len) == (has_pkg_resources and not is_onedl)
+def test_an_editable_installation_is_found_where_it_lies(tmp_path, monkeypatch):
+    """Its metadata lie elsewhere."""
+    for folder in ('site/other-1.0.dist-info', 'clone/other'):
+        (tmp_path / folder).mkdir(parents=True)
+        monkeypatch.syspath_prepend(str((tmp_path / folder).parent))
+    info = tmp_path / 'site/other-1.0.dist-info'
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: other\nVersion: 1.0\n')
+    (info / 'top_level.txt').write_text('other\n')
+    (tmp_path / 'clone/other/__init__.py').touch()
+    assert mmengine.utils.get_installed_path('other') == str(tmp_path / 'clone/other')

@@ -32,7 +32,8 @@ def tool_of(words: list[str]) -> tuple[str, list[str]]:
     if words[0] == 'bash' and words[1] in LAUNCHED:
         tool, choose = LAUNCHED[words[1]]
         return tool, choose(words[2:])
-    return (words[1], words[2:]) if words[0] == 'python' and words[1] != '-' else ('', [])
+    is_script = words[0] == 'python' and words[1] not in ('-', '-m')
+    return (words[1], words[2:]) if is_script else ('', [])
 
 
 def uses(words: list[str]) -> set[tuple[str, str, str]]:

@@ -29,7 +29,7 @@ def test_missing_roots_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     fixes = [problem.fix for problem in section.problems]
     assert fixes[-2:] == [
         'mkdir -p data/ade && ln -s WHERE_THE_DATA_ARE data/ade/ADEChallengeData2016',
-        'python tools/dataset_converters/make_mini_data.py',
+        'vminet_mm make-mini-data',
     ]
 
 
@@ -66,7 +66,7 @@ def test_a_config_whose_data_are_missing(tmp_path: Path, monkeypatch: pytest.Mon
     assert train.fix == 'mkdir -p data && ln -s WHERE_THE_DATA_ARE data/coco'
     assert not can_train([section])
     section, _ = check_config(MINI_CONFIG, None, USABLE)
-    make = 'python tools/dataset_converters/make_mini_data.py'
+    make = 'vminet_mm make-mini-data'
     assert {problem.fix for problem in section.problems} == {make}
 
 
@@ -117,7 +117,7 @@ def test_a_config_whose_checkpoint_is_missing(
     section, _ = check_config(str(file), str(mini_root / 'imagenet'), USABLE)
     (problem,) = section.problems
     assert problem.what == 'there is no checkpoint in1k.pth'
-    assert problem.fix == f'python tools/train.py {file} --pretrained WHERE_IT_IS'
+    assert problem.fix == f'vminet_mm train {file} --pretrained WHERE_IT_IS'
 
 
 def test_data_sets_without_files(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import DataError, error_text, one_line
 from .patching import wrap
 
-REMEDY = 'fix or remove it; tools/check_data.py CONFIG finds all such'
+REMEDY = 'fix or remove it; vminet_mm check-data CONFIG finds all such'
 
 
 def fix(module: ModuleType) -> None:
@@ -69,7 +69,7 @@ def _fix_dataset(dataset: type) -> None:
     def serialize(original: Any, self: Any) -> Any:
         if not self.data_list:
             place = self.ann_file or self.data_root or ', '.join(self.data_prefix.values())
-            raise DataError(f'{place}: no image is left; see what tools/check_data.py CONFIG says')
+            raise DataError(f'{place}: no image is left; see what vminet_mm check-data CONFIG says')
         return original(self)
 
     wrap(dataset, '_serialize_data', serialize, __name__)

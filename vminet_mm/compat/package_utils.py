@@ -1,6 +1,7 @@
-"""mmengine's look-up of installed packages without ``pkg_resources``, and for OneDL's forks.
+"""mmengine's look-up of installed packages: no ``pkg_resources``, editable ones, OneDL's forks.
 
-setuptools >= 82 has no ``pkg_resources``; ``mmdet::`` bases of a config need the look-up. For
+setuptools >= 82 has no ``pkg_resources``; ``mmdet::`` bases of a config need the look-up. Where it
+is there, it takes an editable installation to lie beside its metadata, and warns of its end. For
 ``mmseg::`` it asks for mmsegmentation, and OneDL's fork of it does not find onedl-mmsegmentation.
 """
 
@@ -77,9 +78,7 @@ def is_onedl() -> bool:
 
 
 def fix(module: ModuleType) -> None:
-    """Use importlib.metadata where ``pkg_resources`` is missing, and with OneDL's forks."""
-    if importlib.util.find_spec('pkg_resources') is not None and not is_onedl():
-        return
+    """Use importlib.metadata."""
     for function in (is_installed, get_installed_path, package2module):
         wrap(module, function.__name__, _instead(function), __name__)
 

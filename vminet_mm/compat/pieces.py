@@ -52,8 +52,13 @@ PIECES = (
     ),
     Piece(
         'package_utils',
-        'setuptools has no pkg_resources: `mmdet::` bases are not found',
+        '`mmdet::` bases are not found without pkg_resources, or of editable installations',
         ('mmengine.utils.package_utils',),
+    ),
+    Piece(
+        'own_configs',
+        '`vminet_mm::` configs are refused',
+        ('mmengine.config.utils', 'mmengine.config.config'),
     ),
     Piece(
         'data_errors',

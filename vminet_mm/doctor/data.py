@@ -48,7 +48,7 @@ def _supply(root: str) -> str:
     """The command that puts data where they are looked for."""
     root = root.rstrip('/')
     if (Path(root) / '_').is_relative_to(MINI_ROOT):
-        return 'python tools/dataset_converters/make_mini_data.py'
+        return 'vminet_mm make-mini-data'
     return f'mkdir -p {Path(root).parent} && ln -s WHERE_THE_DATA_ARE {root}'
 
 
@@ -110,5 +110,5 @@ def _check_files(section: Section, cfg: Any) -> None:
         if checkpoint and '://' not in checkpoint:
             section.facts['checkpoint'] = checkpoint
             if not Path(checkpoint).is_file():
-                fix = f'python tools/train.py {cfg.filename} --pretrained WHERE_IT_IS'
+                fix = f'vminet_mm train {cfg.filename} --pretrained WHERE_IT_IS'
                 section.problem(f'there is no checkpoint {checkpoint}', fix)

@@ -83,7 +83,7 @@ def check_triton() -> Section:
                 f'the Triton kernels do not run: {one_line(error, SHOWN)}',
                 'sudo apt-get install -y gcc'
                 if no_compiler
-                else 'python tools/train.py CONFIG --cfg-options model.backbone.impl=torch',
+                else 'vminet_mm train CONFIG --cfg-options model.backbone.impl=torch',
             )
     return section
 
@@ -116,7 +116,7 @@ def check_space(work_dir: str = 'work_dirs') -> Section:
     section.facts['free on the disk'] = f'{free / GIB:.1f} GiB, for {work_dir}'
     if free < MIN_DISK:
         what = f'only {free / GIB:.1f} GiB are free for checkpoints in {work_dir}'
-        fix = 'python tools/train.py CONFIG --work-dir A_FOLDER_ON_A_LARGER_DISK'
+        fix = 'vminet_mm train CONFIG --work-dir A_FOLDER_ON_A_LARGER_DISK'
         section.problem(what, fix, fatal=free < LEAST_DISK)
     if not os.access(folder, os.W_OK):
         section.problem(f'{folder} cannot be written', f'sudo chown -R "$USER" {folder}')

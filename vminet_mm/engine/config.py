@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, OPTIMIZERS
 
+from ..compat.own_configs import PREFIX, shipped
 from ..datasets.config_parts import find_key
 from ..errors import ConfigError, error_text
 from ..tasks import SCOPES_TEXT
@@ -33,7 +34,7 @@ def load_config(
     """Read a config and apply overrides.
 
     Args:
-        path: The config file.
+        path: The config file; see :func:`find_config`.
         cfg_options: Keys in dotted notation with their values, as from ``--cfg-options``.
         data_root: See :func:`set_data_root`.
         work_dir: Where the run writes; by default ``work_dirs/`` and the name of the config.
@@ -41,7 +42,7 @@ def load_config(
     Raises:
         ConfigError: If there is no such file or folder, it is no config, or the options do not fit.
     """
-    path = Path(path)
+    path = find_config(path)
     cfg = _read(path)
     if data_root is not None:
         set_data_root(cfg, data_root)
@@ -60,12 +61,32 @@ def load_config(
     return cfg
 
 
+def find_config(path: str | Path) -> Path:
+    """Where a config lies.
+
+    Args:
+        path: The config file. One that comes with the package is found from any folder, as
+            ``configs/mask_rcnn/...`` or ``vminet_mm::mask_rcnn/...``.
+    """
+    name = str(path)
+    if name.startswith(PREFIX):
+        return shipped(f'configs/{name.removeprefix(PREFIX)}')
+    if name.startswith('configs/') and not Path(name).exists() and shipped(name).exists():
+        return shipped(name)
+    return Path(path)
+
+
+def _shipped() -> str:
+    """Where to see what configs there are."""
+    return 'configs/' if Path('configs').is_dir() else str(shipped('configs'))
+
+
 def _read(path: Path) -> Config:
     """Read a config, or say in which of its files the error is."""
     if path.is_dir():
         raise ConfigError(f'{path} is a folder; give a config in it')
     if not path.is_file():
-        raise ConfigError(f'there is no config {path}; those shipped are in configs/')
+        raise ConfigError(f'there is no config {path}; those shipped are in {_shipped()}')
     if path.suffix not in SUFFIXES:
         raise ConfigError(f'{path} is no config: their names end with {", ".join(SUFFIXES)}')
     try:

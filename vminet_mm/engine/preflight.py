@@ -16,7 +16,7 @@ LOCAL_RANKS = ('LOCAL_RANK', 'SLURM_LOCALID', 'OMPI_COMM_WORLD_LOCAL_RANK')
 LAYOUTS = f"""The layouts are
 {LAYOUTS_TEXT}
 and --data-root DIR points a config at such a folder. The built-in data set is made with
-  python tools/dataset_converters/make_mini_data.py"""
+  vminet_mm make-mini-data"""
 
 
 def require_data(cfg: Config, splits: tuple[str, ...]) -> None:
@@ -54,7 +54,7 @@ def check_processes(launcher: str) -> None:
     if told and told not in os.environ:
         raise ConfigError(
             f'--launcher {launcher}: it did not start this process ({told} is not set); start '
-            'with tools/dist_train.sh or tools/slurm_train.sh, or leave out --launcher'
+            'with vminet_mm dist-train or tools/slurm_train.sh, or leave out --launcher'
         )
     variable = dict(pytorch='LOCAL_WORLD_SIZE', slurm='SLURM_NTASKS_PER_NODE').get(launcher, '')
     wanted = os.environ.get(variable, '1')

@@ -48,7 +48,7 @@ def _fix_of_missing(folder: Path, missing: list[str]) -> str:
     if slashed and (folder / slashed[0].replace('\\', '/')).is_file():
         return (
             'the files are there when each backslash in file_name is written as "/": write a '
-            'corrected copy with tools/check_data.py --fix OUT.json'
+            'corrected copy with vminet_mm check-data CONFIG --fix OUT.json'
         )
     name = folder / missing[0]
     if name.parent.is_dir():

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from .report import Report, some
 
-FIX = 'write a corrected copy with tools/check_data.py --fix OUT.json'
+FIX = 'write a corrected copy with vminet_mm check-data CONFIG --fix OUT.json'
 MIN_POLYGON = 6  # numbers: three points
 MANY = 5000  # objects
 PERFECT = 0.999  # AP of the ground truth evaluated against itself; the rest is rounding

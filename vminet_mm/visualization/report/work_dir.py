@@ -140,7 +140,7 @@ def _find_starts(folder: Path) -> list[Start]:
     below = sorted({path.parents[2] for path in folder.rglob(SCALARS)})
     hint = f'; did you mean {", ".join(map(str, below[:3]))}?' if below else ''
     raise ConfigError(
-        f'{folder} is no work dir: tools/train.py writes TIME/{SCALARS} into one{hint}'
+        f'{folder} is no work dir: vminet_mm train writes TIME/{SCALARS} into one{hint}'
     )
 
 

@@ -1,0 +1,106 @@
+"""The wheel, installed beside the stack, in an empty folder: configs, tools and the command."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ('configs', 'demo', 'tools', 'vminet_mm')
+FILES = ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.toml', 'setup.py')
+PIP = (sys.executable, '-m', 'pip', '--quiet', '--no-input', '--disable-pip-version-check')
+CONFIG = """
+_base_ = 'vminet_mm::mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py'
+model = dict(backbone=dict(arch=dict(base_channels=4, expansion=2, depths=(1, 1, 1, 1))),
+             neck=dict(in_channels=[4, 8, 16, 32]))
+train_dataloader = dict(batch_size=4, num_workers=0)
+val_dataloader = dict(num_workers=0)
+train_cfg = dict(max_epochs=1, val_interval=1)
+"""
+
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which the wheel was installed; the sources were elsewhere."""
+    folder = tmp_path_factory.mktemp('package')
+    source, wheels, target = (folder / name for name in ('source', 'wheels', 'target'))
+    for name in SOURCES:
+        unwanted = shutil.ignore_patterns('__pycache__', '.mim')
+        shutil.copytree(ROOT / name, source / name, ignore=unwanted)
+    for name in FILES:
+        shutil.copy(ROOT / name, source)
+    offline = ('--no-deps', '--no-index')
+    build = (*PIP, 'wheel', *offline, '--no-build-isolation', '-w', str(wheels), str(source))
+    subprocess.run(build, check=True)
+    (wheel,) = wheels.glob('*.whl')
+    subprocess.run([*PIP, 'install', *offline, '--target', str(target), str(wheel)], check=True)
+    shutil.rmtree(source)
+    return target
+
+
+@pytest.fixture
+def run(installed: Path, tmp_path: Path):
+    """Function that runs Python with the installed package, in an empty folder."""
+
+    def run(*arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': str(installed)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_it_holds_configs_tools_and_the_model_index(installed: Path) -> None:
+    package = installed / 'vminet_mm'
+    for folder in ('configs', 'demo', 'tools'):
+        files = {path.relative_to(ROOT) for path in (ROOT / folder).rglob('*.[psym]*')}
+        files = {path for path in files if '__pycache__' not in path.parts}
+        assert files and all((package / '.mim' / path).is_file() for path in files)
+    assert (package / '.mim/model-index.yml').is_file()
+    assert (package / 'py.typed').is_file()
+    assert (installed / 'bin/vminet_mm').is_file()
+
+
+def test_a_detector_trains_from_an_empty_folder(run, installed: Path, tmp_path: Path) -> None:
+    (tmp_path / 'mine.py').write_text(CONFIG)
+    run('-m', 'vminet_mm', 'make-mini-data', 'data/mini', '--train', '8', '--val', '4')
+    said = run(str(installed / 'bin/vminet_mm'), 'train', 'mine.py')
+    assert 'coco/bbox_mAP' in said
+    assert (tmp_path / 'work_dirs/mine/epoch_1.pth').is_file()
+    metrics = ('--metrics', 'found.json', '--work-dir', 'tested')
+    run('-m', 'vminet_mm', 'test', 'mine.py', 'work_dirs/mine/epoch_1.pth', *metrics)
+    assert (tmp_path / 'found.json').is_file()
+
+
+def test_shipped_configs_are_found_from_anywhere(run, installed: Path) -> None:
+    code = """if True:
+        from mmengine.hub import get_config
+        import vminet_mm
+        from vminet_mm.engine import load_config
+        name = 'cls/vminet-ti_mini.py'
+        names = [f'vminet_mm::{name}', f'configs/{name}']
+        found = [get_config(names[0]), *map(load_config, names)]
+        assert {cfg.model.backbone.type for cfg in found} == {'VMINet'}
+        assert len({cfg.filename for cfg in found}) == 1
+        print(vminet_mm.__file__, found[0].filename)
+    """
+    said = run('-c', code)
+    assert str(installed) in said and '.mim/configs/cls/vminet-ti_mini.py' in said
+
+
+def test_messages_name_what_is_there(run, installed: Path) -> None:
+    said = run('-m', 'vminet_mm', 'train', 'missing.py', code=1)
+    assert f'those shipped are in {installed}/vminet_mm/.mim/configs' in said
+    said = run('-m', 'vminet_mm', 'train', 'configs/cls/vminet-ti_mini.py', code=1)
+    assert 'vminet_mm make-mini-data' in said
