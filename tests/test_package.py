@@ -16,8 +16,6 @@ FILES = ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.to
 PIP = (sys.executable, '-m', 'pip', '--quiet', '--no-input', '--disable-pip-version-check')
 CONFIG = """
 _base_ = 'vminet_mm::mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py'
-model = dict(backbone=dict(arch=dict(base_channels=4, expansion=2, depths=(1, 1, 1, 1))),
-             neck=dict(in_channels=[4, 8, 16, 32]))
 train_dataloader = dict(batch_size=4, num_workers=0)
 val_dataloader = dict(num_workers=0)
 train_cfg = dict(max_epochs=1, val_interval=1)
