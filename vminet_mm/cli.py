@@ -24,6 +24,7 @@ COMMANDS = {
     'report': 'tools/report.py',
     'doctor': 'tools/doctor.py',
     'export': 'tools/deployment/export_onnx.py',
+    'test-onnx': 'tools/deployment/test_onnx.py',
     'convert': 'tools/model_converters/vminet_to_mm.py',
     'flops': 'tools/analysis_tools/get_flops.py',
     'benchmark': 'tools/analysis_tools/benchmark.py',

@@ -231,7 +231,7 @@ def test_data_that_are_absent(tmp_path: Path) -> None:
     config = ROOT / 'configs/mask_rcnn/mask-rcnn_vminet-xs_sfp_1x_coco.py'
     text = refusal(train, config, tmp_path, lines=10, data_root=str(tmp_path))
     assert f'train: {tmp_path}/annotations/instances_train2017.json is missing' in text
-    assert '--data-root DIR' in text and 'make_mini_data.py' in text
+    assert '--data-root DIR' in text and 'vminet_mm make-mini-data' in text
 
 
 def test_data_root_without_a_place() -> None:

@@ -133,7 +133,7 @@ def _require_switches(
     if check and (pasted or takes_uint8):
         raise ConfigError(
             '--verify compares files that take normalized images and give masks within boxes; '
-            'leave out --paste and --simplify-input, and use tools/deployment/test_onnx.py for them'
+            'leave out --paste and --simplify-input, and use vminet_mm test-onnx for them'
         )
 
 

@@ -54,5 +54,5 @@ def read_metadata(session: Any, path: str | PathLike) -> dict[str, Any]:
     """
     texts = session.get_modelmeta().custom_metadata_map
     if 'task' not in texts or 'input' not in texts:
-        raise ConfigError(f'{path} was not made by tools/deployment/export_onnx.py of this version')
+        raise ConfigError(f'{path} was not made by vminet_mm export of this version')
     return {key: text if key in PLAIN else json.loads(text) for key, text in texts.items()}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 WHAT_TO_LOOK_AT = (
-    'look at the labels with tools/check_data.py (masks whose labels are all ignored, lists '
+    'look at the labels with vminet_mm check-data (masks whose labels are all ignored, lists '
     'without a usable object), at a softmax over one class, and at frozen layers'
 )
 
