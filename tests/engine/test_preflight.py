@@ -48,7 +48,7 @@ def test_everything_missing_is_named_with_the_layouts(tmp_path: Path) -> None:
         require_data(coco(tmp_path / 'absent'), ('train', 'val'))
     lines = str(error.value).splitlines()
     assert sum('is missing' in line for line in lines) == 4
-    assert any('make_mini_data.py' in line for line in lines)
+    assert any('vminet_mm make-mini-data' in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def warnings(
 
 def test_loss_of_zero(tmp_path: Path) -> None:
     (text,) = warnings(tmp_path, 0.0, 1.0, iterations=3, interval=2)
-    assert text.startswith('The loss has been exactly 0 for') and 'check_data.py' in text
+    assert text.startswith('The loss has been exactly 0 for') and 'vminet_mm check-data' in text
 
 
 def test_gradients_of_zero(tmp_path: Path) -> None:
