@@ -24,7 +24,11 @@ def batch(cfg: Config) -> dict:
         from mmdet.testing import demo_mm_inputs
 
         shapes = [[3, *SIZE]] * 2
-        return demo_mm_inputs(2, shapes, num_items=[3, 2], num_classes=5, with_mask=True)
+        number = min(5, *(number for _, number in find_key(cfg.model, 'num_classes')))
+        data = demo_mm_inputs(2, shapes, num_items=[3, 2], num_classes=5, with_mask=True)
+        for sample in data['data_samples']:
+            sample.gt_instances.labels.clamp_(max=number - 1)
+        return data
     images = [torch.randint(256, (3, *SIZE), dtype=torch.uint8) for _ in range(2)]
     if cfg.default_scope == 'mmpretrain':
         from mmpretrain.structures import DataSample

@@ -69,7 +69,7 @@ def test_wrong_mask(write: Callable) -> None:
     assert "mask is 'hybrid' in the checkpoint and 'band' in the model" in message(
         path, mask='band'
     )
-    text = message(path, mask='hybrid', band_halfwidth=0.25)
+    text = message(path, mask='hybrid', band_halfwidth=0.3)
     assert 'band_halfwidth is 0.5 in the checkpoint and 0.25 in the model' in text
     config.model.backbone.pop('mask')  # then it is the default
     path = write(dict(state_dict=state, meta=dict(cfg=config.pretty_text)))
@@ -204,7 +204,7 @@ def test_matching_config_of_unusual_options() -> None:
         dict(proj_bn=True, mask='tril'),
         dict(proj_bn=True),
         dict(attention='none'),
-        dict(mask='band', band_halfwidth=0.25),
+        dict(mask='band', band_halfwidth=0.3),
         dict(arch='s', attention='none', proj_bn=True),
         dict(mask='nonsense'),
         dict(form='recurrent', recurrent_mask='inside'),

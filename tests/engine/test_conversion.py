@@ -21,7 +21,11 @@ from vminet_mm.engine.conversion import convert
 from vminet_mm.errors import CheckpointError, CheckpointMismatchError
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/cls/*_in1k.py'))
+CONFIGS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in ROOT.glob('configs/cls/*_in1k.py')
+    if '-authors_' not in path.name  # another schedule of a model that is there
+)
 
 
 def build(model: dict) -> torch.nn.Module:

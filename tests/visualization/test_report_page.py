@@ -93,8 +93,9 @@ def test_a_short_run_has_no_deviation(tmp_path: Path) -> None:
         ['coco/segm_mAP', '10.00', '10.00', '1'],
         ['coco/bbox_mAP_l', '-', '-', '1'],
     ]
-    model = 'Table 5, VMINet-XS, pyramid of the last map'
-    assert page.rows['metrics'][5:] == [
+    model = 'Table 5, VMINet-XS'
+    reached = [row for row in page.rows['metrics'][5:] if row[3] != '-']
+    assert reached == [
         [model, 'box AP (%)', '38.9', '20.0', '-'],
         [model, 'mask AP (%)', '36.4', '10.0', '-'],
     ]

@@ -31,7 +31,7 @@ _MAX_CONFIG = 1_000_000  # characters; a longer text is no config, and slow to p
 # the configs of configs/cls: arch and variant
 _CONFIGS = (
     *('ti', 'xs', 's', 'b', 'xs-v1', 's-v1', 'b-v1', 'xs-r', 's_attn-none'),
-    *('xs_mask-none', 'xs_mask-block', 'xs_mask-band', 'xs_mask-hybrid'),
+    *('xs_mask-none', 'xs_mask-block', 'xs_mask-band', 'xs_mask-band-quarter', 'xs_mask-hybrid'),
 )
 
 
@@ -156,7 +156,11 @@ def matching_config(options: Mapping) -> str | None:
     """The classification config of these options, or None. Of an unknown mask, the paper's."""
     options = {**OPTION_DEFAULTS, **options}
     mask, proj_bn = options['mask'], options['proj_bn']
-    if any(options[name] != OPTION_DEFAULTS[name] for name in ('band_halfwidth', 'recurrent_mask')):
+    if options['recurrent_mask'] != OPTION_DEFAULTS['recurrent_mask']:
+        return None
+    if mask == 'band' and options['band_halfwidth'] == 0.25:
+        mask = 'band-quarter'
+    elif options['band_halfwidth'] != OPTION_DEFAULTS['band_halfwidth']:
         return None
     if options['form'] == 'recurrent':
         variant = '-r' if mask == 'tril' and not proj_bn else None
