@@ -69,7 +69,7 @@ def test_wrong_mask(write: Callable) -> None:
     assert "mask is 'hybrid' in the checkpoint and 'band' in the model" in message(
         path, mask='band'
     )
-    text = message(path, mask='hybrid', band_halfwidth=0.3)
+    text = message(path, mask='hybrid', band_halfwidth=0.25)
     assert 'band_halfwidth is 0.5 in the checkpoint and 0.25 in the model' in text
     config.model.backbone.pop('mask')  # then it is the default
     path = write(dict(state_dict=state, meta=dict(cfg=config.pretty_text)))
