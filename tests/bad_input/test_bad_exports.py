@@ -72,7 +72,7 @@ FILES = {
         'stride4', dict(task='detection', input='float32'), 20, 1.0,
         "has no output 'boxes', which the metrics need; export it with --outputs boxes scores",
     ),
-    'ONNX file of another program': ('y', {}, 20, 1.0, 'was not made by tools/deployment/export'),
+    'ONNX file of another program': ('y', {}, 20, 1.0, 'was not made by vminet_mm export'),
     'truncated ONNX file': ('y', {}, 20, 0.5, 'is truncated, or no ONNX file'),
     'empty ONNX file': ('y', {}, 20, 0.0, 'is truncated, or no ONNX file'),
     'ONNX file of a newer opset': ('y', {}, 99, 1.0, 'does not know its opset; export with'),
