@@ -31,6 +31,10 @@ def test_variables_are_left_alone() -> None:
         norm_cfg=dict(type='BN'),
         dataset_type='CocoDataset',
         runner_type='Runner',
+        optimizer=dict(type='SGD', lr=0.01),  # as in mmseg's schedules
+        val_dataloader_b=dict(batch_size=1),
+        seed=0,
+        resume_from=None,
         file_client_args=dict(backend='disk'),
     )
     assert require_read_settings(Config(variables)) is None

@@ -12,7 +12,7 @@ from vminet_mm.inference.drawing import (
 )
 
 RED, BLUE = (0, 0, 255), (255, 0, 0)  # BGR
-COLOURS = np.array([RED, BLUE], dtype=np.float32)
+COLORS = np.array([RED, BLUE], dtype=np.float32)
 
 
 def gray(height: int, width: int) -> np.ndarray:
@@ -47,7 +47,7 @@ def test_objects() -> None:
     masks[0, 210:290, 110:190] = True
     masks[1, 300:400, 300:400] = True
     boxes = np.array([[100, 200, 200, 300], [300, 300, 400, 400]])
-    picture = draw_objects(image, boxes, masks, ['first', 'second'], COLOURS)
+    picture = draw_objects(image, boxes, masks, ['first', 'second'], COLORS)
     assert picture.shape == image.shape and (image == 100).all()
     assert tuple(picture[250, 100]) == RED and tuple(picture[299, 150]) == RED  # frame
     assert tuple(picture[210, 150]) == RED  # outline of the mask
@@ -60,19 +60,19 @@ def test_objects() -> None:
 
 def test_objects_without_masks_or_at_all() -> None:
     image = gray(500, 600)
-    picture = draw_objects(image, np.array([[0, 0, 600, 500]]), None, ['x'], COLOURS[:1])
+    picture = draw_objects(image, np.array([[0, 0, 600, 500]]), None, ['x'], COLORS[:1])
     assert (picture[250, 300] == 100).all() and tuple(picture[499, 300]) == RED
-    none = draw_objects(image, np.zeros((0, 4)), np.zeros((0, 500, 600), bool), [], COLOURS[:0])
+    none = draw_objects(image, np.zeros((0, 4)), np.zeros((0, 500, 600), bool), [], COLORS[:0])
     np.testing.assert_array_equal(none, image)
 
 
 def test_labels_stay_inside_and_the_best_is_on_top() -> None:
     image = gray(500, 500)
     corner = np.array([[490, 495, 500, 500]])
-    picture = draw_objects(image, corner, None, ['a long label'], COLOURS[:1])
+    picture = draw_objects(image, corner, None, ['a long label'], COLORS[:1])
     assert (picture[:, -2] == RED).all(1).sum() > 8  # as high as a line of text
     twice = np.array([[100, 100, 300, 300]] * 2)
-    picture = draw_objects(image, twice, None, ['best', 'second'], COLOURS)
+    picture = draw_objects(image, twice, None, ['best', 'second'], COLORS)
     assert tuple(picture[200, 100]) == RED
 
 
@@ -80,7 +80,7 @@ def test_labels_stay_inside_and_the_best_is_on_top() -> None:
 def test_labels_do_not_hide_each_other(corner: tuple[int, int]) -> None:
     left, top = corner
     boxes = np.array([[left, top, left + 40, top + 40]] * 2)
-    picture = draw_objects(gray(500, 500), boxes, None, ['best', 'second'], COLOURS)
+    picture = draw_objects(gray(500, 500), boxes, None, ['best', 'second'], COLORS)
     areas = [(picture == color).all(-1).sum() for color in (RED, BLUE)]
     # the frame, of the best alone, and both labels
     assert areas[0] > 300 and areas[1] > 300
@@ -89,7 +89,7 @@ def test_labels_do_not_hide_each_other(corner: tuple[int, int]) -> None:
 def test_masks_of_enlarged_images() -> None:
     mask = np.zeros((1, 100, 160), bool)
     mask[0, 20:40, 30:50] = True
-    picture = draw_objects(gray(100, 160), np.array([[30, 20, 50, 40]]), mask, [''], COLOURS[:1])
+    picture = draw_objects(gray(100, 160), np.array([[30, 20, 50, 40]]), mask, [''], COLORS[:1])
     np.testing.assert_allclose(picture[3 * 30, 3 * 40], blended(RED), atol=1)
     assert tuple(picture[3 * 30, 90]) == RED and (picture[3 * 30, 88] == 100).all()
 
@@ -98,7 +98,7 @@ def test_label_map() -> None:
     label_map = np.zeros((500, 500), np.uint8)
     label_map[100:300, 200:400] = 1
     label_map[400:] = 255  # no class
-    picture = draw_label_map(gray(500, 500), label_map, ['ground', 'thing'], COLOURS)
+    picture = draw_label_map(gray(500, 500), label_map, ['ground', 'thing'], COLORS)
     np.testing.assert_allclose(picture[120, 220], blended(BLUE), atol=1)
     np.testing.assert_allclose(picture[390, 20], blended(RED), atol=1)
     assert (picture[400:] == 100).all()
@@ -123,8 +123,8 @@ def test_any_size_and_letters(size: tuple) -> None:
     box = np.array([[0, 0, size[1], size[0]]])
     name = 'Größe, размер ' * 9
     for picture in (
-        draw_objects(image, box, whole, [name], COLOURS[:1]),
-        draw_label_map(image, np.zeros(size, np.uint8), [name], COLOURS),
+        draw_objects(image, box, whole, [name], COLORS[:1]),
+        draw_label_map(image, np.zeros(size, np.uint8), [name], COLORS),
     ):
         assert picture.shape == enlarge(image)[0].shape and (picture != 100).any()
     table = draw_scores(image, [name] * 5, [0.2] * 5)

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import DataError, error_text, one_line
 from .patching import wrap
 
-REMEDY = 'fix or remove it; vminet_mm check-data CONFIG finds all such'
+FIX = 'fix or remove it; vminet_mm check-data CONFIG finds all such'
 
 
 def fix(module: ModuleType) -> None:
@@ -36,7 +36,7 @@ def _fix_pipeline(compose: type) -> None:
             except Exception as error:  # any transform may raise anything
                 step = type(transform).__name__
                 name = _name(data, step)
-                raise DataError(f'{name}{step} fails, {error_text(error)}; {REMEDY}') from error
+                raise DataError(f'{name}{step} fails, {error_text(error)}; {FIX}') from error
             if results is None:
                 return None
         return results
@@ -60,7 +60,7 @@ def _fix_loading(loading: type) -> None:
             if reason is None:  # the image is not to blame
                 step = f'{type(self).__name__} with imdecode_backend={self.imdecode_backend!r}'
                 raise DataError(f'{path}: {step} fails, {error_text(error)}') from error
-            raise DataError(f'{path}: {reason}; {REMEDY}') from error
+            raise DataError(f'{path}: {reason}; {FIX}') from error
 
     wrap(loading, 'transform', transform, __name__)
 

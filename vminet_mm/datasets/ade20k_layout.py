@@ -9,7 +9,7 @@ from mmseg.datasets import ADE20KDataset
 from PIL import Image
 from torch import Tensor
 
-from ..compat.data_errors import REMEDY
+from ..compat.data_errors import FIX
 from ..errors import DataError
 
 
@@ -55,7 +55,7 @@ class ADE20KLayoutDataset(ADE20KDataset):
         if len(outside):
             raise DataError(
                 f'{path}: label {int(outside[0]) + first} is out of range; with {number} classes '
-                f'the labels are {first} to {number - 1 + first}; {REMEDY}'
+                f'the labels are {first} to {number - 1 + first}; {FIX}'
             )
 
 
@@ -63,12 +63,12 @@ def _check_kind(path: str, image: str) -> None:
     """Raise unless a label map has one channel of 8 bits and its image's size; the headers tell."""
     mode, size = _header(path)
     if mode not in ('', 'L', 'P'):
-        raise DataError(f'{path} is {mode}; a label map has one channel of 8 bits; {REMEDY}')
+        raise DataError(f'{path} is {mode}; a label map has one channel of 8 bits; {FIX}')
     if 1 in size:
-        raise DataError(f'{path} has a single row or column, which mmseg does not read; {REMEDY}')
+        raise DataError(f'{path} has a single row or column, which mmseg does not read; {FIX}')
     of_image = _header(image)[1]
     if size and of_image and sorted(size) != sorted(of_image):  # photos may be turned
-        raise DataError(f'{path} is {size}, its image {of_image}; {REMEDY}')
+        raise DataError(f'{path} is {size}, its image {of_image}; {FIX}')
 
 
 def _header(path: str) -> tuple[str, tuple[int, ...]]:

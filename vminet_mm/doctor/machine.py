@@ -11,7 +11,7 @@ from .report import Section
 
 GIB = 1 << 30
 MIN_DISK = 2 * GIB  # six checkpoints of the XS detector with the state of its optimizer
-LEAST_DISK = GIB // 4
+MIN_DISK = GIB // 4
 # eight workers a process, two batches of 128 images of 224 x 224 each, three processes
 MIN_SHARED = 1 * GIB
 SHARED = Path('/dev/shm')
@@ -117,7 +117,7 @@ def check_space(work_dir: str = 'work_dirs') -> Section:
     if free < MIN_DISK:
         what = f'only {free / GIB:.1f} GiB are free for checkpoints in {work_dir}'
         fix = 'vminet_mm train CONFIG --work-dir A_FOLDER_ON_A_LARGER_DISK'
-        section.problem(what, fix, fatal=free < LEAST_DISK)
+        section.problem(what, fix, fatal=free < MIN_DISK)
     if not os.access(folder, os.W_OK):
         section.problem(f'{folder} cannot be written', f'sudo chown -R "$USER" {folder}')
     if SHARED.is_dir():

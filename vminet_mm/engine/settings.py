@@ -16,29 +16,19 @@ _READ = (
     *('visualizer', 'vis_backends', 'experiment_name', 'custom_imports', 'compile', 'sync_bn'),
     *('model_wrapper_cfg', 'find_unused_parameters', 'tta_model', 'tta_pipeline'),
 )
-# settings of other runners and of older versions, and what to write instead
+# settings of other runners and of older versions, and what to write instead; not the names that
+# configs use as variables, such as the `optimizer` of mmseg's schedules
 _INSTEAD = dict(
     strategy="the tools train with MMEngine's Runner, without FSDP and DeepSpeed; remove it",
-    optimizer='write optim_wrapper=dict(optimizer=dict(...))',
     optimizer_config='write optim_wrapper=dict(clip_grad=dict(...))',
     lr_config='write param_scheduler=[dict(...)]',
-    runner='write train_cfg=dict(max_epochs=...) or dict(type="IterBasedTrainLoop", max_iters=...)',
     total_epochs='write train_cfg=dict(max_epochs=...)',
-    max_epochs='write train_cfg=dict(max_epochs=...)',
-    max_iters='write train_cfg=dict(type="IterBasedTrainLoop", max_iters=...)',
-    data='write train_dataloader, val_dataloader and test_dataloader',
     evaluation='write val_evaluator and train_cfg=dict(val_interval=...)',
     checkpoint_config='write default_hooks=dict(checkpoint=dict(...))',
     log_config='write default_hooks=dict(logger=dict(interval=...))',
     fp16='use the switch --amp',
-    seed='write randomness=dict(seed=...)',
     resume_from='use the switch --resume',
-    pretrained='use the switch --pretrained',
-    batch_size='write train_dataloader=dict(batch_size=...)',
-    accumulative_counts='write optim_wrapper=dict(accumulative_counts=...)',
 )
-# a list or number of these names is a variable that other settings are made of
-_OFTEN_VARIABLES = ('max_epochs', 'max_iters', 'batch_size', 'accumulative_counts', 'pretrained')
 
 
 def require_read_settings(cfg: Config) -> None:
@@ -59,11 +49,12 @@ def require_read_settings(cfg: Config) -> None:
             'can be resumed exactly; remove runner_type'
         )
     for name, value in cfg.items():
-        if name in _INSTEAD and not (name in _OFTEN_VARIABLES and not isinstance(value, dict)):
-            problems.append(f'{name} is not read: {_INSTEAD[name]}')
+        if name in _INSTEAD and value is not None:
+            way_out = f'or take it out with --cfg-options {name}=None'
+            problems.append(f'{name} is not read: {_INSTEAD[name]}, {way_out}')
         elif name not in _READ and isinstance(value, dict):
             meant = get_close_matches(name, _READ, 1, cutoff=0.9)
-            if meant:
+            if meant and not name.startswith(meant[0]):  # or a variable, such as val_dataloader_b
                 problems.append(f'{name} is not read; {meant[0]} is meant')
     if problems:
         raise ConfigError('\n'.join(problems))

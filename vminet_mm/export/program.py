@@ -17,8 +17,8 @@ from .outputs import Outputs
 
 OPSETS = range(18, 24)  # the oldest that torch writes, the newest that onnxruntime reads
 # pixels; torch.export takes sizes for open only where no map of stride 32 has a single cell
-LEAST_SIZE = 33
-LEAST_TRACED = 64  # so that what it is verified with is large enough, too
+MIN_SIZE = 33
+MIN_TRACED = 64  # so that what it is verified with is large enough, too
 
 
 def require(*packages: str) -> None:
@@ -42,7 +42,7 @@ def trace(outputs: Outputs, size: tuple[int, int]) -> ExportedProgram:
     Raises:
         ConfigError: If the model has operators whose sizes cannot stay open.
     """
-    least = dict(min=LEAST_SIZE)
+    least = dict(min=MIN_SIZE)
     sizes = {0: Dim('batch'), 2: Dim('height', **least), 3: Dim('width', **least)}
     image = torch.randn(2, 3, *size)
     edges = [torch.tensor(size, dtype=torch.float32) for _ in outputs.inputs[1:]]

@@ -13,9 +13,9 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-LEAST_LENGTH = 480  # pixels; a smaller image is enlarged by a whole number, to have room for text
+MIN_LENGTH = 480  # pixels; a smaller image is enlarged by a whole number, to have room for text
 OPACITY = 0.45  # of masks and label maps
-LEAST_SHARE = 0.002  # of an image's pixels, for a class to be named in it
+MIN_FRACTION = 0.002  # of an image's pixels, for a class to be named in it
 
 Color = Sequence[float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -74,7 +74,7 @@ def draw_label_map(
         mask = label_map == label
         color = tuple(float(value) for value in colors[label])
         _fill(canvas, _scale_mask(mask, factor), color)
-        if count >= LEAST_SHARE * label_map.size:
+        if count >= MIN_FRACTION * label_map.size:
             x, y = _innermost(mask)
             notes.append((names[label], ((x + 0.5) * factor, (y + 0.5) * factor), color))
     return _write_labels(canvas, notes, 'on')
@@ -92,7 +92,7 @@ def draw_scores(image: np.ndarray, names: Sequence[str], scores: Sequence[float]
         np.ndarray: The picture, BGR uint8, of the size of :func:`enlarge` and the table.
     """
     canvas, _ = enlarge(image)
-    width = max(canvas.shape[1], LEAST_LENGTH // 2)
+    width = max(canvas.shape[1], MIN_LENGTH // 2)
     row = round(1.5 * _font_size(canvas))
     table = np.full((row * len(names) + row // 2, width, 3), 255, np.uint8)
     picture = Image.fromarray(table)
@@ -110,12 +110,12 @@ def draw_scores(image: np.ndarray, names: Sequence[str], scores: Sequence[float]
 
 
 def enlarge(image: np.ndarray) -> tuple[np.ndarray, int]:
-    """A copy of an image whose longer side has about ``LEAST_LENGTH`` pixels or more.
+    """A copy of an image whose longer side has about ``MIN_LENGTH`` pixels or more.
 
     Returns:
         The copy and the whole number that it is enlarged by.
     """
-    factor = max(1, round(LEAST_LENGTH / max(image.shape[:2])))
+    factor = max(1, round(MIN_LENGTH / max(image.shape[:2])))
     if factor == 1:
         return image.copy(), 1
     height, width = image.shape[:2]

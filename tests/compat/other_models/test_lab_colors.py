@@ -5,7 +5,7 @@ import vminet_mm  # noqa: F401
 from vminet_mm.compat.other_models import lab_colors
 
 # CIE L*a*b* under D65 of pure sRGB colors, as tables of them print
-COLOURS = {
+COLORS = {
     (255, 255, 255): (100, 0, 0),
     (0, 0, 0): (0, 0, 0),
     (255, 0, 0): (53.24, 80.09, 67.20),
@@ -14,7 +14,7 @@ COLOURS = {
 }
 
 
-@pytest.mark.parametrize(('rgb', 'lab'), COLOURS.items())
+@pytest.mark.parametrize(('rgb', 'lab'), COLORS.items())
 def test_colors_from_tables(rgb, lab):
     image = np.full((2, 3, 3), rgb, np.uint8)
     for given in (image, image / 255):

@@ -20,12 +20,12 @@ from ...inference.drawing import draw_label_map, draw_objects, enlarge
 from ...inference.predictions import SCORE_THR, TOP
 from ...tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 
-LEAST_IOU = 0.5  # of a detection and the object that it found
+MIN_IOU = 0.5  # of a detection and the object that it found
 JPEG_LENGTH = 560  # pixels of the longer side of a picture in the page
 JPEG_QUALITY = 82
 MEASURES = {
     DETECTION.scope: f'boxes with a score of at least {SCORE_THR}, matched to objects of their '
-    f'class from an IoU of {LEAST_IOU}: mean IoU of the matches times their F1',
+    f'class from an IoU of {MIN_IOU}: mean IoU of the matches times their F1',
     SEGMENTATION.scope: "mean IoU of the classes in the image's ground truth or prediction",
     CLASSIFICATION.scope: 'probability of the true class',
 }
@@ -136,10 +136,10 @@ def match_objects(sample: BaseDataElement, info: dict) -> Match:
     ious, false = [], 0
     for k in sure:
         own = torch.where(free & (true_labels == int(found.labels[k])), overlaps[k], 0.0)
-        if len(objects) and own.max() >= LEAST_IOU:
+        if len(objects) and own.max() >= MIN_IOU:
             ious.append(float(own.max()))
             free[own.argmax()] = False
-        elif not any(_fraction_inside(boxes[k].tolist(), crowd) >= LEAST_IOU for crowd in crowds):
+        elif not any(_fraction_inside(boxes[k].tolist(), crowd) >= MIN_IOU for crowd in crowds):
             false += 1
     return Match(ious, false, int(free.sum()))
 
