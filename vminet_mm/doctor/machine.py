@@ -10,7 +10,7 @@ from .fixes import PIP, REINSTALL, SHOWN
 from .report import Section
 
 GIB = 1 << 30
-MIN_DISK = 2 * GIB  # six checkpoints of the XS detector with the state of its optimizer
+ROOMY_DISK = 2 * GIB  # six checkpoints of the XS detector with the state of its optimizer
 MIN_DISK = GIB // 4
 # eight workers a process, two batches of 128 images of 224 x 224 each, three processes
 MIN_SHARED = 1 * GIB
@@ -114,7 +114,7 @@ def check_space(work_dir: str = 'work_dirs') -> Section:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     section.facts['free on the disk'] = f'{free / GIB:.1f} GiB, for {work_dir}'
-    if free < MIN_DISK:
+    if free < ROOMY_DISK:
         what = f'only {free / GIB:.1f} GiB are free for checkpoints in {work_dir}'
         fix = 'vminet_mm train CONFIG --work-dir A_FOLDER_ON_A_LARGER_DISK'
         section.problem(what, fix, fatal=free < MIN_DISK)
