@@ -78,19 +78,3 @@ class RunStoppedError(Exception):
         name = signal.Signals(signum).name
         super().__init__(f'stopped by {name}. {checkpoint} holds the state: go on with --resume')
         self.exit_code = 128 + signum
-
-
-class NotApplicableError(ValueError):
-    """There is no image backbone that VMINet could replace; the message says why."""
-
-
-class SwapError(ValueError):
-    """No rule says how to tell a part of the model the new channels."""
-
-
-class TrialError(RuntimeError):
-    """The model ran, and what it gave is wrong."""
-
-
-class WorkerError(RuntimeError):
-    """A worker did not finish; the message says why."""

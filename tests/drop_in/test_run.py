@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from vminet_mm.analysis.drop_in import report
-from vminet_mm.analysis.drop_in.run import run_folders, run_limited
-from vminet_mm.analysis.drop_in.trial import FAILS, NOT_APPLICABLE, WORKS, Outcome
-from vminet_mm.errors import WorkerError
+from drop_in import report
+from drop_in.errors import WorkerError
+from drop_in.run import run_folders, run_limited
+from drop_in.trial import FAILS, NOT_APPLICABLE, WORKS, Outcome
 
 pytestmark = pytest.mark.slow
 
-TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/drop_in.py'
+TOOL = Path(__file__).parents[1] / 'drop_in_sweep.py'
 
 
 def outcomes(works: int, fails: int, library: str = 'mmdet') -> list[Outcome]:

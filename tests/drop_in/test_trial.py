@@ -7,10 +7,10 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from vminet_mm.analysis.drop_in import trial
-from vminet_mm.analysis.drop_in.folders import candidates, config_root, find_config, list_folders
-from vminet_mm.analysis.drop_in.trial import FAILS, NOT_APPLICABLE, WORKS, try_folder
-from vminet_mm.errors import NotApplicableError
+from drop_in import trial
+from drop_in.errors import NotApplicableError
+from drop_in.folders import candidates, config_root, find_config, list_folders
+from drop_in.trial import FAILS, NOT_APPLICABLE, WORKS, try_folder
 from vminet_mm.models import VMINet
 
 pytestmark = pytest.mark.slow

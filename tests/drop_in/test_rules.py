@@ -8,9 +8,9 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from vminet_mm.analysis.drop_in.preparation import prepare
-from vminet_mm.analysis.drop_in.rules import Maps, measure_maps, stages_for, swap_backbones
-from vminet_mm.errors import NotApplicableError, SwapError
+from drop_in.errors import NotApplicableError, SwapError
+from drop_in.preparation import prepare
+from drop_in.rules import Maps, measure_maps, stages_for, swap_backbones
 
 TI = [24, 48, 96, 192]  # channels of VMINet-Ti
 

@@ -24,8 +24,9 @@ from mmengine.registry import MODELS
 from mmengine.utils import to_2tuple
 from torch import Tensor
 
-from ...errors import NotApplicableError, SwapError
-from ...models import VMINet
+from vminet_mm.models import VMINet
+
+from .errors import NotApplicableError, SwapError
 
 STRIDES = (4, 8, 16, 32)  # of VMINet's stages
 # necks that make a pyramid of maps of one stride, for heads which want one

@@ -1,16 +1,17 @@
 """Put VMINet in the place of the backbone in a config of every algorithm folder of mmdet and mmseg,
 and see whether it learns from and predicts a random batch:
 
-python tools/analysis_tools/drop_in.py
+python tests/drop_in_sweep.py
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from vminet_mm.analysis.drop_in import report, rules
-from vminet_mm.analysis.drop_in.folders import LIBRARIES, list_folders
-from vminet_mm.analysis.drop_in.run import run_folders
+from drop_in import report, rules
+from drop_in.folders import LIBRARIES, list_folders
+from drop_in.run import run_folders
+
 from vminet_mm.engine import run_tool
 from vminet_mm.errors import ConfigError
 from vminet_mm.models import VMINet

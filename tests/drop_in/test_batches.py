@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vminet_mm.analysis.drop_in import batches
+from drop_in import batches
 
 SIZES = ((41, 57), (35, 63))
 

@@ -12,12 +12,13 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
-from ...engine.config import model_config
-from ...errors import NotApplicableError, TrialError
-from ...models import VMINet
-from ...tasks import SEGMENTATION
-from ..complexity import quiet
+from vminet_mm.analysis.complexity import quiet
+from vminet_mm.engine.config import model_config
+from vminet_mm.models import VMINet
+from vminet_mm.tasks import SEGMENTATION
+
 from . import batches
+from .errors import NotApplicableError, TrialError
 from .folders import find_config
 from .preparation import prepare
 from .rules import nested_dicts, swap_backbones

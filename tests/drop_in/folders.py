@@ -10,8 +10,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ...errors import NotApplicableError
-from ...tasks import DETECTION, SEGMENTATION
+from vminet_mm.tasks import DETECTION, SEGMENTATION
+
+from .errors import NotApplicableError
 
 LIBRARIES = (DETECTION.scope, SEGMENTATION.scope)
 REPRESENTATIVES = {

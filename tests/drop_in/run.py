@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...errors import WorkerError
+from .errors import WorkerError
 from .trial import Outcome, try_folder
 
 # imported once, by the server that every worker is a fork of
