@@ -46,7 +46,7 @@ UNREADABLE = {
     ),
     'circle of imported configs': (
         {'a.py': 'from mmengine.config import read_base\nwith read_base():\n    from .a import *'},
-        'its _base_ files go round in a circle: {}/a.py -> {}/a.py',
+        '{}/a.py: its _base_ files go round in a circle',
     ),
     '_base_ that is missing': (
         {'a.py': BASE},

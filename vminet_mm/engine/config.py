@@ -97,20 +97,44 @@ def _read(path: Path) -> Config:
 
 def _why_unreadable(path: Path, error: Exception) -> str:
     """What is wrong with a config, and in which of the files that it inherits from."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    files = [
-        Path(frame.f_locals['filename'])
-        for frame, _ in frames
-        if frame.f_code.co_name in ('_file2dict', '_parse_lazy_import')
-    ]
-    file = files[-1] if files else path
-    if isinstance(error, RecursionError) and len(set(files)) < len(files):
-        circle = [str(file) for file in (*dict.fromkeys(files), files[0])]
-        return f'{path}: its _base_ files go round in a circle: {" -> ".join(circle)}'
+    if isinstance(error, RecursionError):
+        return f'{path}: its _base_ files go round in a circle: {_circle(path)}'
+    file = _faulty_file(path)
+    frames = traceback.walk_tb(error.__traceback__)
     lines = [line for frame, line in frames if frame.f_code.co_filename == str(file)]
     line = getattr(error, 'lineno', None) or next(reversed(lines), None)
     where = str(file) if file.absolute() == path.absolute() else f'{file}, inherited by {path}'
     return f'{where}{f", line {line}" if line else ""}: {error_text(error)}'
+
+
+def _faulty_file(path: Path) -> Path:
+    """The file that cannot be read though all that it inherits from can."""
+    for base in _bases(path):
+        try:
+            Config.fromfile(base)
+        except Exception:
+            return _faulty_file(base)
+    return path
+
+
+def _circle(path: Path) -> str:
+    """How a config leads back to itself."""
+    chains = [[path]]
+    while chains:
+        chain = chains.pop()
+        if chain[-1].resolve() in [file.resolve() for file in chain[:-1]]:
+            return ' -> '.join(map(str, chain))
+        chains += [[*chain, base] for base in _bases(chain[-1])]
+    return f'{path} -> ... -> {path}'  # of imports, which MMEngine keeps to itself
+
+
+def _bases(path: Path) -> list[Path]:
+    """The files in a config's ``_base_``; none where that cannot be read."""
+    try:
+        names = Config._get_base_files(str(path))
+        return [Path(Config._get_cfg_path(name, str(path))[0]) for name in names]
+    except Exception:
+        return []
 
 
 def require_parts(cfg: Config, names: Collection[str]) -> None:
@@ -171,6 +195,7 @@ def require_optimizer(cfg: Config) -> None:
 
 def part_being_built(error: BaseException) -> str | None:
     """The ``type`` of the part of a config in whose making an error was raised, or None."""
+    # MMEngine's errors do not say it, and its registries offer nothing to hold on to
     parts = [
         frame.f_locals.get('obj_type')
         for frame, _ in traceback.walk_tb(error.__traceback__)
