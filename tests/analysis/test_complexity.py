@@ -32,7 +32,7 @@ def one_block_classifier(**backbone: object) -> Config:
             default_scope='mmpretrain',
             model=dict(
                 type='ImageClassifier',
-                backbone=dict(type='VMINet', arch=arch, img_size=64, **backbone),
+                backbone=dict(type='VMINet', arch=arch) | dict(img_size=64) | backbone,
                 neck=dict(type='GlobalAveragePooling'),
                 head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
             ),
@@ -62,6 +62,14 @@ def test_one_block_by_hand() -> None:
     assert counts.macs == by_hand(64, block)
     assert counts.params == counts.parts['backbone'].params + 64 * 10 + 10
     assert counts.parts['head'].macs == 640
+
+
+def test_strides_by_hand() -> None:
+    # the stages see the maps of an image of 128 pixels; the stem's are as large as the image
+    small = dict(img_size=32, stem_stride=1, strides=(1, 2, 2, 2))
+    block = 49 * 8 + 2 * 8 * 16 + 16 * 8 + 16 + 16
+    counts = count_complexity(one_block_classifier(**small), (32, 32))
+    assert counts.macs == by_hand(128, block) - (64**2 - 32**2) * 27 * 32
 
 
 def test_recurrent_form_by_hand() -> None:

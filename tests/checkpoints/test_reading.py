@@ -256,3 +256,24 @@ def test_recurrent_form(write: Callable, log: list[str]) -> None:
     assert checkpoint.options(VMINet.arch_settings)['form'] == 'recurrent'
     load(write(state), form='recurrent', img_size=64)
     assert 'of them resized' in log[-1] and ' 0 of them' not in log[-1]
+
+
+@pytest.mark.parametrize('attention', ['vmi_sa', 'none'])
+def test_strides_are_told_by_the_config(attention: str, write: Callable) -> None:
+    strides = dict(stem_stride=1, strides=(1, 2, 2, 2))
+    state = ours(attention=attention, **strides)
+    cfg = text(attention=attention, **strides)
+    checkpoint = read_checkpoint(write(dict(state_dict=state, meta=dict(cfg=cfg))))
+    told = checkpoint.options(VMINet.arch_settings)
+    assert {name: told[name] for name in strides} == strides
+    if attention == 'vmi_sa':
+        assert checkpoint.img_size == (32, 32)
+        # a file that does not tell is taken for one of the paper's strides
+        assert read_checkpoint(write(state)).img_size == (128, 128)
+
+
+@pytest.mark.parametrize('strides', ["'2222'", '(2, 2)', '(1, 2, 2, -2)', '[1, None, 2, 2]', '7'])
+def test_strides_that_are_none_are_not_taken(strides: str, write: Callable) -> None:
+    cfg = f"model = dict(backbone=dict(type='VMINet', strides={strides}))"
+    checkpoint = read_checkpoint(write(dict(state_dict=ours(), meta=dict(cfg=cfg))))
+    assert checkpoint.settings == dict(mask='tril') and checkpoint.img_size == (32, 32)

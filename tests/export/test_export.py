@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from exporting import Exported, tiny_config
+from exporting import Exported, tiny_config, trained
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
@@ -156,6 +156,17 @@ def test_wrong_switches(exports: dict[str, Exported]) -> None:
             export(given.cfg, given.checkpoint, **switches)
     with pytest.raises(ConfigError, match='does not fit'):
         export(item.cfg, fpn.checkpoint)
+
+
+def test_small_images_by_the_strides(tmp_path: Path) -> None:
+    cfg = tiny_config('classifier', img_size=32, stem_stride=1, strides=(1, 2, 2, 2))
+    checkpoint = trained(cfg, tmp_path / 'small.pth')
+    with pytest.raises(ConfigError, match='--shape takes numbers from 16, not '):
+        export(cfg, checkpoint, size=(15, 32))
+    done = export(cfg, checkpoint, kind='pt2', size=(32, 32), check=True)
+    require_small(done.differences)
+    program = torch.export.load(done.path).module()
+    assert program(torch.randn(3, 3, 9, 32))[0].shape == (3, 5)
 
 
 def test_missing_packages(exports: dict[str, Exported], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Each image of a padded batch as if it were alone."""
 
 import copy
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ FORMS = [
     dict(context_resize='interpolate'),
     dict(mask='hybrid'),
     dict(attention='none'),
+    dict(stem_stride=1, strides=(2, 2, 1, 2)),
     dict(proj_bn=True, mask='none', with_cp=True),
     dict(form='recurrent'),
     dict(form='recurrent', impl='reference', recurrent_mask='inside'),
@@ -50,11 +52,13 @@ def images_of(sizes: list[tuple[int, int]]) -> list[Tensor]:
     return [torch.randn(3, *size) for size in sizes]
 
 
-def own_cells(maps: tuple[Tensor, ...], index: int, size: tuple[int, int]) -> list[Tensor]:
-    """The part of each map that is an image's, from the strides 4, 8, 16 and 32."""
+def own_cells(
+    maps: tuple[Tensor, ...], index: int, size: tuple[int, int], strides: Sequence[int]
+) -> list[Tensor]:
+    """The part of each map that is an image's."""
     return [
-        y[index, :, : -(-size[0] // 4 // 2**i), : -(-size[1] // 4 // 2**i)]
-        for i, y in enumerate(maps)
+        y[index, :, : -(-size[0] // stride), : -(-size[1] // stride)]
+        for y, stride in zip(maps, strides, strict=True)
     ]
 
 
@@ -64,7 +68,8 @@ def largest_change(maps: tuple[Tensor, ...], images: list[Tensor], model: VMINet
     plain.mask_padding = False
     changes = []
     for i, image in enumerate(images):
-        for y, e in zip(own_cells(maps, i, image.shape[1:]), plain(image[None]), strict=True):
+        own = own_cells(maps, i, image.shape[1:], model.out_strides)
+        for y, e in zip(own, plain(image[None]), strict=True):
             assert y.shape == e[0].shape
             changes.append(float((y - e[0]).abs().max() / e.abs().max()))
     return max(changes)
@@ -80,7 +85,7 @@ def test_as_if_alone(options: dict, sizes: list[tuple[int, int]]) -> None:
             batch = batch_of(images, size, value)
             maps = model(batch)
             assert [tuple(y.shape[2:]) for y in maps] == [
-                (size[0] // s, size[1] // s) for s in (4, 8, 16, 32)
+                (size[0] // s, size[1] // s) for s in model.out_strides
             ]
             assert largest_change(maps, images, model) < 1e-5
             model.mask_padding = False
@@ -93,7 +98,7 @@ def test_zero_in_the_padding() -> None:
     with torch.no_grad():
         maps = model(batch_of(images, (96, 128), 2.0))
     for i, size in enumerate(OFF_GRID):
-        for y, own in zip(maps, own_cells(maps, i, size), strict=True):
+        for y, own in zip(maps, own_cells(maps, i, size, model.out_strides), strict=True):
             assert y[i].count_nonzero() == own.count_nonzero() > 0
 
 
@@ -268,7 +273,7 @@ def test_detector(amp: bool) -> None:
             model.test_step(dict(inputs=[image], data_samples=[sample]))
     batch, *alone = seen
     for i, size in enumerate(sizes):
-        for y, e in zip(own_cells(batch, i, size), alone[i], strict=True):
+        for y, e in zip(own_cells(batch, i, size, (4, 8, 16, 32)), alone[i], strict=True):
             assert (y - e[0]).abs().max() <= (0.05 if amp else 1e-5) * e.abs().max()
 
 

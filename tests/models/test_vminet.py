@@ -58,6 +58,51 @@ def test_native_sizes() -> None:
     assert grids == [(17, 40), (9, 20), (5, 10), (3, 5)]
 
 
+SMALL_IMAGES = dict(stem_stride=1, strides=(1, 2, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ('strides', 'out_strides'),
+    [
+        (SMALL_IMAGES, [1, 2, 4, 8]),
+        (dict(strides=[2, 2, 2, 1]), [4, 8, 16, 16]),
+        (dict(stem_stride=3, strides=(1, 3, 2, 1)), [3, 9, 18, 18]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('size', [(1, 1), (32, 32), (33, 47)], ids=str)
+def test_output_sizes_follow_the_strides(
+    strides: dict, out_strides: list[int], size: tuple[int, int]
+) -> None:
+    backbone = VMINet(TINY, img_size=size, out_indices=(0, 1, 2, 3), **strides).eval()
+    expected = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in out_strides]
+    assert [tuple(stage[1].attn.alpha.shape) for stage in backbone.stages] == expected
+    assert [tuple(y.shape[2:]) for y in backbone(torch.randn(1, 3, *size))] == expected
+    assert backbone.out_strides == out_strides
+
+
+def test_strides_of_the_paper_are_the_default() -> None:
+    backbone = VMINet(TINY, stem_stride=2, strides=(2, 2, 2, 2))
+    assert backbone.out_strides == VMINet(TINY).out_strides == [4, 8, 16, 32]
+    assert backbone.state_dict().keys() == VMINet(TINY).state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ('strides', 'reason'),
+    [
+        (dict(stem_stride=0), 'stem_stride must be 1, 2 or 3, not 0'),
+        (dict(stem_stride=4), 'stem_stride must be 1, 2 or 3, not 4'),
+        (dict(strides=2), 'strides must be four numbers, not 2'),
+        (dict(strides=(2, 2, 2)), 'strides must be four numbers'),
+        (dict(strides=(2, 2, 1.5, 2)), r'strides must be 1, 2 or 3, not 1\.5'),
+    ],
+    ids=str,
+)
+def test_wrong_strides(strides: dict, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        VMINet(TINY, **strides)
+
+
 def test_outputs_do_not_depend_on_which_are_returned() -> None:
     every = VMINet(TINY, out_indices=(0, 1, 2, 3)).eval()
     last = VMINet(TINY).eval()

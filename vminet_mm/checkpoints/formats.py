@@ -26,6 +26,7 @@ _OLD_ATTN_PARTS = re.compile(r'(alpha|beta|scale)|(query|key|query_key)\.(weight
 
 # options that change no tensor's shape, and their values where a config does not give them
 OPTION_DEFAULTS = dict(mask='tril', band_halfwidth=0.5, form='matrix', recurrent_mask='readout')
+STRIDE_DEFAULTS = dict(stem_stride=2, strides=(2, 2, 2, 2))  # of the stem; of the four stages
 _MAX_CONFIG = 1_000_000  # characters; a longer text is no config, and slow to parse
 
 # the configs of configs/cls: arch and variant
@@ -85,10 +86,10 @@ def _translate(name: str, value: Tensor, path: str | PathLike) -> dict[str, Tens
 
 
 def read_options(content: Mapping) -> dict[str, Any]:
-    """What a checkpoint's ``meta`` tells of the mask, or nothing.
+    """What a checkpoint's ``meta`` tells of mask and strides, or nothing.
 
-    That is ``mask``, ``band_halfwidth`` if it matters, and in the recurrent form
-    ``recurrent_mask``.
+    That is ``mask``, ``band_halfwidth`` if it matters, in the recurrent form ``recurrent_mask``,
+    and ``stem_stride`` and ``strides`` where they were given.
 
     Args:
         content: The whole checkpoint: of MMEngine, which keeps the text of the config in
@@ -110,7 +111,19 @@ def read_options(content: Mapping) -> dict[str, Any]:
     if options.get('form') == 'recurrent':
         given, default = options.get('recurrent_mask'), OPTION_DEFAULTS['recurrent_mask']
         known['recurrent_mask'] = given if isinstance(given, str) else default
-    return known
+    return known | _strides(options)
+
+
+def _strides(options: Mapping) -> dict[str, Any]:
+    """The strides that are told, if they are numbers."""
+    given = {name: options[name] for name in STRIDE_DEFAULTS if name in options}
+    numbers = [given.get('stem_stride', 1), *_row(given.get('strides', (1, 1, 1, 1)))]
+    is_sound = len(numbers) == 5 and all(type(n) is int and n > 0 for n in numbers)
+    return given if is_sound else {}
+
+
+def _row(value: Any) -> tuple:
+    return tuple(value) if isinstance(value, (list, tuple)) else ()
 
 
 def started_from_checkpoint(content: Any) -> bool:
@@ -157,6 +170,8 @@ def matching_config(options: Mapping) -> str | None:
     options = {**OPTION_DEFAULTS, **options}
     mask, proj_bn = options['mask'], options['proj_bn']
     if options['recurrent_mask'] != OPTION_DEFAULTS['recurrent_mask']:
+        return None
+    if any(options.get(name, default) != default for name, default in STRIDE_DEFAULTS.items()):
         return None
     if mask == 'band' and options['band_halfwidth'] == 0.25:
         mask = 'band-quarter'
@@ -206,9 +221,16 @@ def _backbone_node(config: Any) -> ast.AST | None:
 
 
 def _plain_items(node: ast.AST) -> dict[str, Any]:
-    """The constants in the code of a dict."""
-    items = _items(node).items()
-    return {key: value.value for key, value in items if isinstance(value, ast.Constant)}
+    """The constants in the code of a dict, and rows of constants as tuples."""
+    plain = {}
+    for key, value in _items(node).items():
+        if isinstance(value, ast.Constant):
+            plain[key] = value.value
+        elif isinstance(value, (ast.Tuple, ast.List)):
+            row = [item.value for item in value.elts if isinstance(item, ast.Constant)]
+            if len(row) == len(value.elts):
+                plain[key] = tuple(row)
+    return plain
 
 
 def _items(node: ast.AST) -> dict[str, ast.AST]:

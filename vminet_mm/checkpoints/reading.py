@@ -4,6 +4,7 @@ Whatever its origin, a checkpoint becomes a :class:`Checkpoint` with this packag
 loaded strictly: every tensor of the backbone must be there and fit.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from ..errors import CheckpointMismatchError
 from .formats import (
     BLOCK,
     OPTION_DEFAULTS,
+    STRIDE_DEFAULTS,
     as_arguments,
     matching_config,
     option_problems,
@@ -47,7 +49,7 @@ class Checkpoint:
         release: One of :data:`RELEASES`: the authors' first or second, or ``'mm'``.
         source: The file.
         state_key: The entry of the file that the weights were taken from, '' for the file itself.
-        settings: What is known of ``mask``, ``band_halfwidth`` and ``recurrent_mask``.
+        settings: What is known of ``mask``, ``band_halfwidth``, ``recurrent_mask`` and strides.
         others: Names of the tensors beside these, of a neck for example.
     """
 
@@ -68,12 +70,15 @@ class Checkpoint:
         names = [name for name, known in arch_settings.items() if known == self.arch]
         attention = 'vmi_sa' if any('.key.' in name for name in self.backbone) else 'none'
         is_recurrent = any(k.endswith('.beta') and v.ndim == 2 for k, v in self.backbone.items())
+        settings = self.settings
+        if attention == 'none':
+            settings = {name: settings[name] for name in STRIDE_DEFAULTS if name in settings}
         return dict(
             arch=names[0] if names else self.arch,
             proj_bn=any('.proj.bn.' in name for name in self.backbone),
             attention=attention,
             **(dict(form='recurrent') if is_recurrent else {}),
-            **(self.settings if attention == 'vmi_sa' else {}),
+            **settings,
         )
 
     @property
@@ -98,7 +103,9 @@ class Checkpoint:
         for name, value in self.backbone.items():
             block = BLOCK.fullmatch(name)
             if block and block[2] == 'attn.alpha' and value.ndim == 2:
-                stride = 4 * 2 ** int(name.split('.')[1])
+                strides = {**STRIDE_DEFAULTS, **self.settings}
+                stages = strides['strides'][: int(name.split('.')[1]) + 1]
+                stride = strides['stem_stride'] * math.prod(stages)
                 return value.shape[0] * stride, value.shape[1] * stride
         return None
 

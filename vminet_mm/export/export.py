@@ -12,7 +12,7 @@ from ..inference import load_model
 from ..tasks import task_of
 from .metadata import as_texts, describe
 from .outputs import DetectorOutputs, exportable, make_outputs
-from .program import MIN_TRACED, OPSETS, require, save_onnx, save_pt2, trace
+from .program import OPSETS, least_sizes, require, save_onnx, save_pt2, trace
 from .quantize import quantize
 from .verify import Difference, onnx_runner, pt2_runner, sizes_to_verify, verify
 from .verify_objects import verify_objects
@@ -98,8 +98,9 @@ def export(
     _require_switches(kind, check, pasted, takes_uint8, calibrate is not None)
     predictor = load_model(config, checkpoint, device='cpu')
     size = tuple(size or task_of(predictor.cfg).image_size)
-    if min(size) < MIN_TRACED:
-        raise ConfigError(f'--shape takes numbers from {MIN_TRACED}, not {size}')
+    least = least_sizes(predictor.model)[1]
+    if min(size) < least:
+        raise ConfigError(f'--shape takes numbers from {least}, not {size}')
     outputs = make_outputs(predictor.task, predictor.model, names, pasted, kind == 'pt2')
     about = describe(predictor, outputs, checkpoint)
     program = trace(exportable(outputs), size)

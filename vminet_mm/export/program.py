@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch._dynamo.exc import UserError
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as symbolic_config
@@ -16,9 +17,7 @@ from .metadata import as_texts, ready
 from .outputs import Outputs
 
 OPSETS = range(18, 24)  # the oldest that torch writes, the newest that onnxruntime reads
-# pixels; torch.export takes sizes for open only where no map of stride 32 has a single cell
-MIN_SIZE = 33
-MIN_TRACED = 64  # so that what it is verified with is large enough, too
+STRIDE = 32  # of the last map of most backbones
 
 
 def require(*packages: str) -> None:
@@ -32,6 +31,16 @@ def require(*packages: str) -> None:
         raise ConfigError(f'{missing[0]} is not installed: pip install {" ".join(missing)}')
 
 
+def least_sizes(model: nn.Module) -> tuple[int, int]:
+    """The least edges in pixels of an image to predict for, and of one to trace with.
+
+    torch.export takes sizes for open only where no map of the backbone has a single cell. It is
+    traced with twice the stride, so that what it is verified with is large enough, too.
+    """
+    stride = getattr(getattr(model, 'backbone', None), 'out_strides', [STRIDE])[-1]
+    return stride + 1, 2 * stride
+
+
 def trace(outputs: Outputs, size: tuple[int, int]) -> ExportedProgram:
     """Trace a model whose batch, height and width stay open.
 
@@ -42,7 +51,7 @@ def trace(outputs: Outputs, size: tuple[int, int]) -> ExportedProgram:
     Raises:
         ConfigError: If the model has operators whose sizes cannot stay open.
     """
-    least = dict(min=MIN_SIZE)
+    least = dict(min=least_sizes(outputs.model)[0])
     sizes = {0: Dim('batch'), 2: Dim('height', **least), 3: Dim('width', **least)}
     image = torch.randn(2, 3, *size)
     edges = [torch.tensor(size, dtype=torch.float32) for _ in outputs.inputs[1:]]

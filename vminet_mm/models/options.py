@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.registry import MODELS
 
-from ..checkpoints.formats import OPTION_DEFAULTS
+from ..checkpoints.formats import OPTION_DEFAULTS, STRIDE_DEFAULTS
 from ..ops import CONTEXT_RESIZES, FORMS, IMPLS, MASKS
 
 ARCH_KEYS = ('base_channels', 'expansion', 'depths')
@@ -104,6 +104,26 @@ def parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:
     if depths is None or len(depths) != 4 or not all(_is_whole(d, 0) for d in depths):
         raise ValueError(f'depths must be four numbers of blocks, not {arch["depths"]!r}')
     return {name: arch[name] for name in ARCH_KEYS} | dict(depths=tuple(map(int, depths)))
+
+
+def parse_strides(options: Mapping[str, Any]) -> tuple[int, ...]:
+    """The strides of the stem and of the four stages.
+
+    Args:
+        options: ``stem_stride`` and ``strides``, four numbers; 2 each where they are not given.
+            An edge of n pixels becomes one of ceil(n / stride).
+
+    Raises:
+        ValueError: If a stride is not 1, 2 or 3: a convolution of 3 x 3 skips pixels at more.
+    """
+    options = {**STRIDE_DEFAULTS, **options}
+    stem, stages = options['stem_stride'], _items(options['strides'])
+    if stages is None or len(stages) != 4:
+        raise ValueError(f'strides must be four numbers, not {options["strides"]!r}')
+    for name, stride in (('stem_stride', stem), *(('strides', stride) for stride in stages)):
+        if not _is_whole(stride, 1) or stride > 3:
+            raise ValueError(f'{name} must be 1, 2 or 3, not {stride!r}')
+    return tuple(map(int, (stem, *stages)))
 
 
 def parse_out_indices(out_indices: Any, num_stages: int) -> tuple[int, ...]:

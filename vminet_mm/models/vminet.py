@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
+from operator import mul
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checkpoints import load_backbone
+from ..checkpoints.formats import STRIDE_DEFAULTS
 from ..ops import stage_masks
 from .block import ConvBN, VMISABlock, fold_norm
 from .options import (
@@ -23,13 +26,14 @@ from .options import (
     parse_attn,
     parse_out_indices,
     parse_size,
+    parse_strides,
 )
-from .padding import image_sizes, maps_by_size, zero_padding
+from .padding import cells, image_sizes, maps_by_size, zero_padding
 
 
 @MODELS.register_module()
 class VMINet(BaseModule):
-    """VMINet, a hierarchical backbone with output strides 4, 8, 16 and 32.
+    """VMINet, a hierarchical backbone with output strides 4, 8, 16 and 32, or others.
 
     From "A Separable Self-attention Inspired by the State Space Model for Computer Vision"
     (arXiv 2501.02040). Each returned map has a norm of its own; the last one is the classifier's.
@@ -57,8 +61,10 @@ class VMINet(BaseModule):
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` takes a published, mmpretrain or
             bare checkpoint, strictly; ``prefix`` and ``ema`` are as in
             :func:`vminet_mm.checkpoints.load_backbone`.
-        **short_forms: The options of ``attn_cfg`` by themselves: ``mask='band'`` stands for
-            ``attn_cfg=dict(mask='band')``.
+        **short_forms: ``stem_stride`` (2) and ``strides`` (2, 2, 2, 2), of the stem and of what
+            stands before each stage: with 1 and (1, 2, 2, 2) the maps of a 32 x 32 image have edges
+            of 32, 16, 8 and 4. And the options of ``attn_cfg`` by themselves: ``mask='band'``
+            stands for ``attn_cfg=dict(mask='band')``.
 
     Raises:
         TypeError: For an unknown argument.
@@ -102,6 +108,9 @@ class VMINet(BaseModule):
         check_fraction('drop_path_rate', drop_path_rate, below=1)
         check_norm(norm_cfg)
         self.channels_last = channels_last
+        given = {name: short_forms.pop(name) for name in STRIDE_DEFAULTS if name in short_forms}
+        self.strides = parse_strides(given)
+        self.out_strides = list(accumulate(self.strides, mul))[1:]
         self.attn_cfg = parse_attn(attn_cfg, short_forms)
         self.mask_padding = self.attn_cfg['mask_padding']
         self.frozen_stages = frozen_stages
@@ -109,29 +118,31 @@ class VMINet(BaseModule):
 
         block_options = dict(expansion=self.arch['expansion'], norm_cfg=norm_cfg, with_cp=with_cp)
         self.stem = nn.Sequential(
-            ConvBN(in_channels, self.stem_channels, 3, norm_cfg, stride=2), nn.ReLU6()
+            ConvBN(in_channels, self.stem_channels, 3, norm_cfg, stride=self.strides[0]), nn.ReLU6()
         )
-        self._build_stages(_halved(parse_size('img_size', img_size)), drop_path_rate, block_options)
+        self._build_stages(parse_size('img_size', img_size), drop_path_rate, block_options)
         for i in self.out_indices:
             norm = build_norm_layer(norm_cfg, self.out_channels[i])[1]
             self.add_module(self._norm_name(i), norm)
         self._freeze_stages()
 
     def _build_stages(
-        self, size: tuple[int, int], drop_path_rate: float, block_options: dict
+        self, img_size: tuple[int, int], drop_path_rate: float, block_options: dict
     ) -> None:
-        """The four stages, for a map of ``size`` from the stem."""
+        """The four stages, whose grids are those of an image of ``img_size`` pixels."""
         channels, depths = self.stem_channels, self.arch['depths']
         drop_paths = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
         self.stages = nn.ModuleList()
         self.out_channels = []
         for i, depth in enumerate(depths):
-            width, size = self.arch['base_channels'] * 2**i, _halved(size)
-            downsample = ConvBN(channels, width, 3, block_options['norm_cfg'], stride=2)
+            width = self.arch['base_channels'] * 2**i
+            downsample = ConvBN(
+                channels, width, 3, block_options['norm_cfg'], stride=self.strides[i + 1]
+            )
             blocks = [
                 VMISABlock(
                     width,
-                    size,
+                    cells(img_size, self.out_strides[i]),
                     attn_cfg=dict(self.attn_cfg, mask=mask),
                     drop_path=next(drop_paths),
                     **block_options,
@@ -175,7 +186,7 @@ class VMINet(BaseModule):
                 'batch norms must not take statistics: train with norm_eval=True, or with '
                 'mask_padding=False'
             )
-        strides = [4 * 2**i for i in self.out_indices]
+        strides = [self.out_strides[i] for i in self.out_indices]
         norms = [getattr(self, self._norm_name(i)) for i in self.out_indices]
         if not _takes_statistics(*norms):
             return maps_by_size(self._maps, x, sizes, strides)
@@ -263,11 +274,6 @@ class VMINet(BaseModule):
 
     def _norm_name(self, stage: int) -> str:
         return 'norm' if stage == len(self.stages) - 1 else f'norm{stage}'
-
-
-def _halved(size: tuple[int, int]) -> tuple[int, int]:
-    """The size after a convolution of stride 2."""
-    return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
 def _takes_statistics(*modules: nn.Module) -> bool:
