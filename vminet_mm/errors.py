@@ -42,8 +42,8 @@ class DataError(RuntimeError):
     """An image or its labels cannot be used.
 
     Args:
-        text: Which, why, and what to do. A data loader makes the error of a worker anew from the
-            worker's whole stack, of which the last line is kept; all of it with
+        text (str): Which, why, and what to do. A data loader makes the error of a worker anew from
+            the worker's whole stack, of which the last line is kept; all of it with
             ``VMINET_TRACEBACK=1`` in the environment.
     """
 
@@ -70,8 +70,8 @@ class RunStoppedError(Exception):
     """A signal ended the run, and its state is saved.
 
     Args:
-        signum: The signal.
-        checkpoint: The file that holds the state.
+        signum (int): The signal.
+        checkpoint (str): The file that holds the state.
     """
 
     def __init__(self, signum: int, checkpoint: str) -> None:

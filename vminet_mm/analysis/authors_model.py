@@ -40,10 +40,11 @@ class Block(nn.Module):
     """One block: ``X + ReLU6(s0 c + beta E) W3`` with ``E = ReLU6(U W1) * (U W2)``.
 
     Args:
-        channels: C, the channels of input and output.
-        expansion: k; the hidden channels are D = k * C.
-        tokens: L, the number of tokens, which is fixed.
-        release: ``'first'`` (no mask, norm after W3) or ``'second'`` (tril mask, no such norm).
+        channels (int): C, the channels of input and output.
+        expansion (int): k; the hidden channels are D = k * C.
+        tokens (int): L, the number of tokens, which is fixed.
+        release (str): ``'first'`` (no mask, norm after W3) or ``'second'`` (tril mask, no such
+            norm).
     """
 
     def __init__(self, channels: int, expansion: int, tokens: int, release: str) -> None:
@@ -74,10 +75,11 @@ class AuthorsVMINet(nn.Module):
     """The classifier, for images of one size.
 
     Args:
-        release: One of :data:`RELEASES`.
-        arch: A name of :data:`ARCHS`, or a dict such as theirs.
-        img_size: Size in pixels, one number or (height, width), all sides divisible by 32.
-        num_classes: Outputs of the linear layer.
+        release (str): One of :data:`RELEASES`.
+        arch (str | dict): A name of :data:`ARCHS`, or a dict such as theirs.
+        img_size (int | tuple[int, int]): Size in pixels, one number or (height, width), all sides
+            divisible by 32. Defaults to 224.
+        num_classes (int): Outputs of the linear layer. Defaults to 1000.
     """
 
     def __init__(

@@ -72,9 +72,9 @@ class Study:
     """A config's model and its test set.
 
     Args:
-        cfg: Of a detector or segmentor with a VMINet; changed in place.
-        checkpoint: Its weights, or None for random ones.
-        device: See :func:`vminet_mm.inference.load_model`.
+        cfg (Config): Of a detector or segmentor with a VMINet; changed in place.
+        checkpoint (str | None): Its weights, or None for random ones. Defaults to None.
+        device (str): See :func:`vminet_mm.inference.load_model`. Defaults to ``'auto'``.
 
     Raises:
         ConfigError: If the model has no VMINet or no data preprocessor, or a file is missing.

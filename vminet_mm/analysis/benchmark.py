@@ -70,11 +70,11 @@ class Case:
     """A model that is ready to be run on a random batch.
 
     Args:
-        spec: Which model.
-        mode: ``'infer'`` or ``'train'``.
-        size: Height and width of the images.
-        memory_format: A name of :data:`MEMORY_FORMATS`.
-        settings: The other settings.
+        spec (ModelSpec): Which model.
+        mode (str): ``'infer'`` or ``'train'``.
+        size (Size): Height and width of the images.
+        memory_format (str): A name of :data:`MEMORY_FORMATS`.
+        settings (Settings): The other settings.
     """
 
     def __init__(

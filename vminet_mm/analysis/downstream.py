@@ -28,8 +28,8 @@ class Predictor:
     """A config's model that is ready to predict on a random batch.
 
     Args:
-        cfg: A config of mmdet, mmseg or mmpretrain, left unchanged.
-        settings: Device, batch, size (none: that of the task) and autocast.
+        cfg (Config): A config of mmdet, mmseg or mmpretrain, left unchanged.
+        settings (Settings): Device, batch, size (none: that of the task) and autocast.
     """
 
     def __init__(self, cfg: Config, settings: Settings) -> None:

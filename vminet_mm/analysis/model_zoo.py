@@ -147,9 +147,9 @@ class Classifier(nn.Module):
     """A backbone, global average pooling and a linear layer.
 
     Args:
-        backbone: Maps images to a sequence of outputs, of which the last is used, (B, C, H, W) or
-            (B, C).
-        channels: C.
+        backbone (nn.Module): Maps images to a sequence of outputs, of which the last is used, (B,
+            C, H, W) or (B, C).
+        channels (int): C.
     """
 
     def __init__(self, backbone: nn.Module, channels: int) -> None:

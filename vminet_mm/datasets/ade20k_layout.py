@@ -19,6 +19,10 @@ class ADE20KLayoutDataset(ADE20KDataset):
 
     Label 0 is ignored, label i is the i-th class, counted from 1. mmseg's own class takes the names
     of ADE20K alone, and would take a shorter list of names for a selection of its 150.
+
+    Args:
+        metainfo (dict | None): ``classes`` and ``palette`` (RGB). Defaults to None, the 150 of ADE20K.
+        **kwargs: As of mmseg's ``ADE20KDataset``.
     """
 
     def __init__(self, metainfo: dict | None = None, **kwargs) -> None:

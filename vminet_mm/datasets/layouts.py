@@ -59,7 +59,12 @@ def annotation(mask: np.ndarray, label: int) -> dict:
 
 
 class CocoWriter:
-    """A split in the layout of COCO, in its folder of the built-in data."""
+    """A split in the layout of COCO, in its folder of the built-in data.
+
+    Args:
+        root (Path): Folder of the built-in data.
+        split (str): ``'train'`` or ``'val'``.
+    """
 
     def __init__(self, root: Path, split: str) -> None:
         layout = DETECTION.layout
@@ -97,7 +102,12 @@ class CocoWriter:
 
 
 class AdeWriter:
-    """A split in the layout of ADE20K, in its folder of the built-in data."""
+    """A split in the layout of ADE20K, in its folder of the built-in data.
+
+    Args:
+        root (Path): Folder of the built-in data.
+        split (str): ``'train'`` or ``'val'``.
+    """
 
     def __init__(self, root: Path, split: str) -> None:
         layout = SEGMENTATION.layout
@@ -153,7 +163,13 @@ def _between(fraction: float, low: int, high: int, limit: int) -> int:
 
 
 class ImageNetWriter:
-    """``{split}/<class>/*.jpg``, square crops of a fixed size around single objects."""
+    """``{split}/<class>/*.jpg``, square crops of a fixed size around single objects.
+
+    Args:
+        root (Path): Folder of the built-in data.
+        split (str): ``'train'`` or ``'val'``.
+        crop_size (int): Edge of a crop in pixels.
+    """
 
     def __init__(self, root: Path, split: str, crop_size: int) -> None:
         layout = CLASSIFICATION.layout

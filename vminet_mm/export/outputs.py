@@ -19,8 +19,8 @@ class Outputs(nn.Module):
     """A model of the mm packages as a function of the image alone.
 
     Args:
-        model: The model, in evaluation mode.
-        names: Which of :attr:`choices` :meth:`forward` returns, by default all.
+        model (nn.Module): The model, in evaluation mode.
+        names (Sequence[str]): Which of :attr:`choices` :meth:`forward` returns, by default all.
 
     Attributes:
         choices: The names of all that :meth:`compute` gives.
@@ -120,9 +120,9 @@ class DetectorOutputs(Outputs):
     probabilities within the boxes, or, pasted, (N, H, W) bool.
 
     Args:
-        model: A detector of mmdet.
-        names: Which outputs, by default all.
-        pasted: Whether masks are of the whole canvas.
+        model (nn.Module): A detector of mmdet.
+        names (Sequence[str]): Which outputs, by default all.
+        pasted (bool): Whether masks are of the whole canvas. Defaults to False.
 
     Raises:
         ConfigError: If a part of the detector cannot be exported.
@@ -255,7 +255,7 @@ class AdaptiveAverage(nn.Module):
     """:class:`torch.nn.AdaptiveAvgPool2d` in operators that ONNX has, for maps of any size.
 
     Args:
-        output_size: As there: one number, or (height, width).
+        output_size (int | tuple[int, int]): As there: one number, or (height, width).
     """
 
     def __init__(self, output_size: int | tuple[int, int]) -> None:

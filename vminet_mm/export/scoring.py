@@ -26,9 +26,10 @@ class OnnxModel(nn.Module):
     Images go through the file one at a time, so that none is padded to the size of another.
 
     Args:
-        path: The file.
-        cfg: The config it was made with.
-        provider: Name of onnxruntime's execution provider.
+        path (str | PathLike): The file.
+        cfg (Config): The config it was made with.
+        provider (str): Name of onnxruntime's execution provider. Defaults to
+            ``'CPUExecutionProvider'``.
 
     Raises:
         ConfigError: If the file is of another task, or lacks an output that the metrics need.

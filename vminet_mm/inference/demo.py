@@ -96,9 +96,9 @@ class Output:
     """Writes what was asked for of each prediction.
 
     Args:
-        args: The switches.
-        model: What predicts.
-        inputs: All that is predicted.
+        args (argparse.Namespace): The switches.
+        model (Predictor): What predicts.
+        inputs (Inputs): All that is predicted.
 
     Attributes:
         number: How many images and frames were predicted.

@@ -31,11 +31,12 @@ class Predictor:
     an image would be predicted otherwise than alone.
 
     Args:
-        kind: What is predicted, one of :data:`vminet_mm.inference.predictions.KINDS`.
-        model: The model, in evaluation mode on its device.
-        cfg: Its config. The default scope must be that of the config.
-        classes: The names of the classes.
-        colors: (C, 3) RGB from 0 to 255.
+        kind (type[Prediction]): What is predicted, one of
+            :data:`vminet_mm.inference.predictions.KINDS`.
+        model (nn.Module): The model, in evaluation mode on its device.
+        cfg (Config): Its config. The default scope must be that of the config.
+        classes (tuple[str, ...]): The names of the classes.
+        colors (np.ndarray): (C, 3) RGB from 0 to 255.
 
     Raises:
         ConfigError: If the test pipeline does not begin with ``LoadImageFromFile``.

@@ -210,7 +210,7 @@ class Video:
     """The frames of a video file or a camera, to be read once.
 
     Args:
-        source: The file, or the number of the camera.
+        source (Path | int): The file, or the number of the camera.
 
     Attributes:
         name: The file's path, or such as ``'camera0'``.
@@ -254,8 +254,8 @@ class VideoWriter:
     """Writes pictures of one size as a video: Motion JPEG for ``.avi``, else MPEG-4.
 
     Args:
-        path: The file; its folder is made.
-        frame_rate: Frames a second.
+        path (Path): The file; its folder is made.
+        frame_rate (float): Frames a second.
     """
 
     def __init__(self, path: Path, frame_rate: float) -> None:

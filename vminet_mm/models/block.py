@@ -25,10 +25,10 @@ class ConvBN(nn.Sequential):
     Not mmcv's ConvModule, which warns of every bias before a batch norm.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: Edge of the kernel in pixels; the padding keeps the size at stride 1.
-        norm_cfg: Config of the norm.
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        kernel_size (int): Edge of the kernel in pixels; the padding keeps the size at stride 1.
+        norm_cfg (dict): Config of the norm.
         **kwargs: Passed to :class:`torch.nn.Conv2d`.
     """
 

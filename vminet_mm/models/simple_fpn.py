@@ -32,12 +32,16 @@ class SimpleFeaturePyramid(BaseModule):
     ``scale_factors=(4, 2, 1, 0.5)`` on a map of stride 16.
 
     Args:
-        in_channels: Channels of the map, or of every input map as necks are usually configured.
-        out_channels: Channels of every level.
-        scale_factors: Resolution of each branch relative to the map, powers of two.
-        in_index: Which of the input maps is used.
-        num_outs: Number of levels, at least one a branch.
-        norm_cfg: Config of the norms; ``dict(type='LN')`` normalizes over the channels.
+        in_channels (int | Sequence[int]): Channels of the map, or of every input map as necks are
+            usually configured.
+        out_channels (int): Channels of every level. Defaults to 256.
+        scale_factors (Sequence[float]): Resolution of each branch relative to the map, powers of
+            two. Defaults to ``(8, 4, 2, 1)``.
+        in_index (int): Which of the input maps is used. Defaults to -1.
+        num_outs (int): Number of levels, at least one a branch. Defaults to 5.
+        norm_cfg (dict): Config of the norms; ``dict(type='LN')`` normalizes over the channels.
+            Defaults to ``dict(type='LN')``.
+        init_cfg (dict | list[dict] | None): As of any module of MMEngine. Defaults to None.
 
     Raises:
         ValueError: If an option is out of range or a map has too few channels to be halved.

@@ -30,7 +30,11 @@ class StandInLoader(Loader):
 
 
 class CompiledLoader(Loader):
-    """Loads the compiled extension; if that fails with ImportError, the stand-in instead."""
+    """Loads the compiled extension; if that fails with ImportError, the stand-in instead.
+
+    Args:
+        real (Loader): Of the compiled extension.
+    """
 
     def __init__(self, real: Loader) -> None:
         self.real = real

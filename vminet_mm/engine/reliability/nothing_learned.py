@@ -24,8 +24,8 @@ class NothingLearnedHook(Hook):
     device, and each is read an interval after it was copied.
 
     Args:
-        iterations: How many in a row.
-        interval: Iterations from one look at the gradients to the next.
+        iterations (int): How many in a row. Defaults to 50.
+        interval (int): Iterations from one look at the gradients to the next. Defaults to 10.
     """
 
     priority = 'LOW'

@@ -57,10 +57,10 @@ class NumberedBatches:
     sees the same augmented images as a run in one process with batches of twice the size.
 
     Args:
-        batches: The batch sampler.
-        seed: The run's.
-        place: Gives the epoch, and how many of its batches are done and left out, when asked at the
-            begin of a pass.
+        batches (Any): The batch sampler.
+        seed (int): The run's.
+        place (Callable[[], tuple[int, int]]): Gives the epoch, and how many of its batches are done
+            and left out, when asked at the begin of a pass.
     """
 
     def __init__(self, batches: Any, seed: int, place: Callable[[], tuple[int, int]]) -> None:
@@ -86,7 +86,7 @@ class EndlessBatches:
     """A batch sampler, pass after pass: iteration-based training with a sampler that ends.
 
     Args:
-        batches: The batch sampler.
+        batches (Any): The batch sampler.
     """
 
     def __init__(self, batches: Any) -> None:

@@ -64,8 +64,8 @@ class DenseHead(nn.Module):
     """A dense head from maps to boxes, as its ``predict`` does.
 
     Args:
-        head: An RPN, RetinaNet, FCOS, ATSS or GFL head of mmdet, with a ``test_cfg``.
-        part: Its name in the model, for errors.
+        head (nn.Module): An RPN, RetinaNet, FCOS, ATSS or GFL head of mmdet, with a ``test_cfg``.
+        part (str): Its name in the model, for errors.
 
     Raises:
         ConfigError: If it is of another kind, or its NMS is.

@@ -43,7 +43,7 @@ class RegionHead(nn.Module):
     """A RoI head from maps and proposals to boxes and masks, as its ``predict`` does.
 
     Args:
-        head: A StandardRoIHead or CascadeRoIHead of mmdet.
+        head (nn.Module): A StandardRoIHead or CascadeRoIHead of mmdet.
 
     Raises:
         ConfigError: If it or one of its parts is of another kind.
