@@ -21,7 +21,8 @@ class ADE20KLayoutDataset(ADE20KDataset):
     of ADE20K alone, and would take a shorter list of names for a selection of its 150.
 
     Args:
-        metainfo (dict | None): ``classes`` and ``palette`` (RGB). Defaults to None, the 150 of ADE20K.
+        metainfo (dict | None): ``classes`` and ``palette`` (RGB).
+            Defaults to None, ADE20K.
         **kwargs: As of mmseg's ``ADE20KDataset``.
     """
 
