@@ -75,8 +75,6 @@ class Task:
         image_size: Height and width in pixels at which papers state MACs.
         metrics: What papers compare, the one that ranks checkpoints first.
         layout: Of its data sets on disk.
-        drawing_hook: Type of the hook that draws predictions.
-        drawing: Its settings that draw every image.
         dump: Type of the metric that keeps predictions in a file.
     """
 
@@ -88,8 +86,6 @@ class Task:
     image_size: tuple[int, int]
     metrics: tuple[str, ...]
     layout: Layout
-    drawing_hook: str
-    drawing: Mapping[str, Any]
     dump: str
 
     def make_sample(self, **metainfo: Any) -> Any:
@@ -113,8 +109,6 @@ DETECTION = Task(
         val=Split('val2017', 'annotations/instances_val2017.json'),
         files='*.jpg',
     ),
-    drawing_hook='DetVisualizationHook',
-    drawing=dict(draw=True, interval=1),
     dump='DumpDetResults',
 )
 SEGMENTATION = Task(
@@ -134,8 +128,6 @@ SEGMENTATION = Task(
         files='*.jpg',
         label_files='*.png',
     ),
-    drawing_hook='SegVisualizationHook',
-    drawing=dict(draw=True, interval=1),
     dump='DumpResults',
 )
 CLASSIFICATION = Task(
@@ -154,8 +146,6 @@ CLASSIFICATION = Task(
         val=Split('val'),
         files='<class>/*',
     ),
-    drawing_hook='VisualizationHook',
-    drawing=dict(enable=True, interval=1),
     dump='DumpResults',
 )
 

@@ -29,19 +29,20 @@ def tool(*command: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_drawing_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    cfg = {scope: config(scope) for scope in CONFIGS}
-    for one in cfg.values():
-        draw_predictions(one, 'pictures')
-        hook = one.default_hooks.visualization
-        assert hook.interval == 1 and (hook.get('draw') or hook.get('enable'))
-    expected = str(tmp_path / 'pictures')
-    assert cfg['mmdet'].default_hooks.visualization.test_out_dir == expected
-    assert cfg['mmseg'].visualizer.save_dir == expected
-    assert cfg['mmpretrain'].default_hooks.visualization.out_dir == expected
-    with pytest.raises(ConfigError, match='need default_hooks.visualization'):
-        draw_predictions(Config(dict(default_hooks=dict())), 'pictures')
+def test_drawing_is_a_hook() -> None:
+    for scope in CONFIGS:
+        cfg = config(scope)
+        number = len(cfg.get('custom_hooks', []))
+        cfg.default_hooks.visualization.score_thr = 0.7
+        draw_predictions(cfg, 'pictures', show=True, wait_time=1.5)
+        assert len(cfg.custom_hooks) == number + 1
+        assert cfg.custom_hooks[-1] == dict(
+            type='PredictionPictureHook',
+            out_dir='pictures',
+            show=True,
+            wait_time=1.5,
+            score_thr=0.7,
+        )
 
 
 def test_tta() -> None:

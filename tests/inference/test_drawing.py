@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from vminet_mm.inference.drawing import (
+    BAR_COLOR,
     OPACITY,
+    TRUE_COLOR,
     draw_label_map,
     draw_objects,
     draw_scores,
     enlarge,
+    object_texts,
 )
 
 RED, BLUE = (0, 0, 255), (255, 0, 0)  # BGR
@@ -129,3 +132,37 @@ def test_any_size_and_letters(size: tuple) -> None:
         assert picture.shape == enlarge(image)[0].shape and (picture != 100).any()
     table = draw_scores(image, [name] * 5, [0.2] * 5)
     assert table.shape[1] >= 240 and table.dtype == np.uint8
+
+
+def test_texts_of_objects() -> None:
+    labels, scores = np.array([1, 0]), np.array([0.956, 0.5])
+    assert object_texts(labels, ['a', 'b']) == ['b', 'a']
+    assert object_texts(labels, ['a', 'b'], scores) == ['b 0.96', 'a 0.50']
+
+
+def test_texts_are_quiet() -> None:
+    """A single class is not named; of many objects each class is named once."""
+    zeros = np.zeros(2, int)
+    assert object_texts(zeros, ['a']) == ['', '']
+    assert object_texts(zeros, ['a'], np.array([0.9, 0.8])) == ['0.90', '0.80']
+    many = np.array([1] + [0] * 28 + [1] * 2)
+    texts = object_texts(many, ['a', 'b'], np.ones(31))
+    assert texts[:2] == ['b x 3', 'a x 28'] and set(texts[2:]) == {''}
+    assert object_texts(many * 0, ['a'], np.ones(31)) == [''] * 31
+    assert all(object_texts(many[:30], ['a', 'b']))
+
+
+def test_an_object_without_a_text_has_no_label() -> None:
+    box = np.array([[100, 200, 200, 300]])
+    picture = draw_objects(gray(500, 500), box, None, [''], COLORS)
+    assert (picture[:200] == 100).all() and tuple(picture[200, 150]) == RED
+
+
+def test_the_bar_of_the_true_class_is_another() -> None:
+    picture = draw_scores(gray(480, 480), ['a', 'b'], [1.0, 1.0], [False, True])
+    table = picture[480:]
+    height = len(table) // 2
+    upper, lower = (
+        {tuple(p) for p in part[:, -1].tolist()} for part in (table[:height], table[height:])
+    )
+    assert TRUE_COLOR in lower - upper and BAR_COLOR in upper - lower

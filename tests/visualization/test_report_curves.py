@@ -2,37 +2,62 @@
 
 import math
 import re
+from xml.etree import ElementTree
 
 import pytest
 
-from vminet_mm.visualization.report import curves
-from vminet_mm.visualization.report.curves import average_neighbors, make_chart, short
+from vminet_mm.visualization.report.curves import LINES, Chart, average_neighbors, make_chart, short
 
 
-def places(path: str) -> list[list[float]]:
-    return [[float(number) for number in point.split()] for point in re.split('[ML]', path)[1:]]
-
-
-def test_points_fill_the_chart() -> None:
-    chart = make_chart('Loss', 'iteration', {'a': [(0, 0.0), (50, 1.0), (100, 4.0)]})
-    (line,) = chart.lines
-    across, upwards = zip(*places(line.path), strict=True)
-    right, bottom = curves.WIDTH - curves.RIGHT, curves.HEIGHT - curves.BOTTOM
-    assert across == (curves.LEFT, (curves.LEFT + right) / 2, right)
-    height = bottom - curves.TOP
-    assert upwards == pytest.approx((bottom, bottom - height / 4, curves.TOP), abs=0.06)
-    assert [tick.text for tick in chart.y_ticks] == ['0', '1', '2', '3', '4']
-    assert [tick.place for tick in chart.y_ticks] == pytest.approx(
-        [bottom - height * k / 4 for k in range(5)], abs=0.06
+def drawn(chart: Chart) -> ElementTree.Element:
+    """The element, with the name space that a page need not give."""
+    return ElementTree.fromstring(
+        chart.svg.replace('<svg ', '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1)
     )
-    assert line.last == '4' and [dot[2] for dot in line.dots][1] == 'a 1 at iteration 50'
-    assert {tick.text for tick in chart.x_ticks} >= {'0', '50', '100'}
+
+
+def line_places(chart: Chart, number: int = 0) -> list[list[float]]:
+    """The points (x, y) of a curve's path."""
+    paths = [p.get('d') for p in drawn(chart).iter('path') if f'var(--c{number})' in str(p.attrib)]
+    path = next(path for path in paths if path and 'C' not in path)  # dots are round
+    return [[float(v) for v in pair.split()] for pair in re.split('[ML]', path)[1:]]
+
+
+def dots(chart: Chart) -> int:
+    return sum(1 for use in drawn(chart).iter('use') if 'var(--c' in use.get('style', ''))
+
+
+def texts(chart: Chart) -> list[str]:
+    return [text.text for text in drawn(chart).iter('text')]
+
+
+def test_points_are_in_proportion() -> None:
+    chart = make_chart('Loss', 'iteration', {'a': [(0, 0.0), (50, 1.0), (100, 4.0)]})
+    (x0, y0), (x1, y1), (x2, y2) = line_places(chart)
+    assert x1 - x0 == pytest.approx((x2 - x0) / 2) and x2 > x0
+    assert y0 - y1 == pytest.approx((y0 - y2) / 4) and y2 < y0
+    assert chart.last == {'a': '4'} and dots(chart) == 3
+    assert {'0', '1', '2', '3', '4', '30', '60', '90'} <= set(texts(chart))
+
+
+def test_each_curve_has_a_color_of_the_page() -> None:
+    chart = make_chart('Loss', 'iteration', {f'n{k}': [(0, k), (1, k)] for k in range(len(LINES))})
+    heights = [line_places(chart, k)[0][1] for k in range(len(LINES))]
+    assert heights == sorted(heights, reverse=True) and len(set(heights)) == len(LINES)
+    assert not re.search('#0[123]0[123]', chart.svg) and 'var(--soft)' in chart.svg
+
+
+def test_the_element_fits_into_a_page() -> None:
+    chart = make_chart('a <b>', 'iteration', {'a': [(0, 1.0)]})
+    head = chart.svg[: chart.svg.index('>')]
+    assert 'aria-label="a &lt;b&gt; over iteration"' in head and 'viewBox' in head
+    assert 'width' not in head and '://' not in chart.svg and '<metadata' not in chart.svg
 
 
 def test_what_is_not_finite_is_left_out_and_said() -> None:
     points = [(1, 2.0), (2, math.nan), (3, math.inf), (4, 1.0)]
     chart = make_chart('Loss', 'iteration', {'a': points, 'b': [(1, math.nan)]})
-    assert [line.name for line in chart.lines] == ['a'] and len(places(chart.lines[0].path)) == 2
+    assert list(chart.last) == ['a'] and len(line_places(chart)) == 2
     assert chart.notes == ['3 values are not finite, and left out']
     assert make_chart('Loss', 'iteration', {'a': [(1, math.nan)]}) is None
     assert make_chart('Loss', 'iteration', {}) is None
@@ -41,9 +66,10 @@ def test_what_is_not_finite_is_left_out_and_said() -> None:
 @pytest.mark.parametrize('value', [0.0, 5.0, -2.0])
 def test_a_single_value_is_inside(value: float) -> None:
     chart = make_chart('Validation', 'epoch', {'a': [(15, value)]})
-    ((x, y),) = places(chart.lines[0].path)
-    assert curves.LEFT < x < curves.WIDTH and curves.TOP <= y <= curves.HEIGHT - curves.BOTTOM
-    assert len(chart.lines[0].dots) == 1
+    ((x, y),) = line_places(chart)
+    _, _, width, height = map(float, drawn(chart).get('viewBox').split())
+    assert 0 < x < width and 0 < y < height and dots(chart) == 1
+    assert '15' in texts(chart)
 
 
 def test_a_long_curve_is_averaged() -> None:
@@ -51,7 +77,7 @@ def test_a_long_curve_is_averaged() -> None:
     thin = average_neighbors(points)
     assert len(thin) == 250 and thin[:2] == [(1.5, 0.5), (5.5, 0.5)]
     chart = make_chart('Loss', 'iteration', {'a': points})
-    assert chart.notes == ['neighboring values are averaged'] and chart.lines[0].dots == []
+    assert chart.notes == ['neighboring values are averaged'] and dots(chart) == 0
     assert average_neighbors(points[:250]) == points[:250]
 
 

@@ -19,7 +19,7 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from ..checkpoints.formats import started_from_checkpoint
 from ..datasets.checks import require_sound_lists
 from ..errors import CheckpointError, ConfigError, DataError, RunStoppedError, error_text
-from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION, TASKS, task_of
+from ..tasks import CLASSIFICATION, SEGMENTATION, task_of
 from .config import load_config, part_being_built, require_optimizer, require_parts
 from .optim import group_table
 from .preflight import check_processes, local_rank, require_data
@@ -33,8 +33,6 @@ from .weights import (
     require_fit,
 )
 
-# how to have every image drawn into a folder, per drawing hook of the three packages
-DRAWING = {task.drawing_hook: task.drawing for task in TASKS}
 # what a config must have
 TRAIN_PARTS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 TEST_PARTS = ('model', 'test_dataloader', 'test_evaluator')
@@ -199,30 +197,15 @@ def draw_predictions(
 
     Args:
         cfg: The config, changed in place.
-        show_dir: The folder for the pictures. mmdet and mmseg write below the run's own folder
-            unless the path is absolute, so it is made absolute.
+        show_dir: The folder for the pictures.
         show: Also show them in a window.
         wait_time: Seconds a window stays.
-
-    Raises:
-        ConfigError: If the config has no drawing hook.
     """
-    hook = cfg.get('default_hooks', {}).get('visualization')
-    if hook is None or hook.type not in DRAWING:
-        raise ConfigError(
-            '--show and --show-dir need default_hooks.visualization in the config, '
-            f'of a type among {", ".join(DRAWING)}'
-        )
-    hook.update(DRAWING[hook.type], show=show, wait_time=wait_time)
-    if show_dir is None:
-        return
-    show_dir = os.path.abspath(show_dir)
-    if hook.type == DETECTION.drawing_hook:
-        hook.test_out_dir = show_dir
-    elif hook.type == SEGMENTATION.drawing_hook:
-        cfg.visualizer.save_dir = show_dir
-    else:
-        hook.out_dir = show_dir
+    hook = dict(type='PredictionPictureHook', out_dir=show_dir, show=show, wait_time=wait_time)
+    told = cfg.get('default_hooks', {}).get('visualization') or {}
+    if 'score_thr' in told:
+        hook['score_thr'] = told['score_thr']
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
 
 
 def use_tta(cfg: Config) -> None:

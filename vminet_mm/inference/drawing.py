@@ -4,18 +4,20 @@ Not with the visualizers of mmdet, mmseg and mmpretrain: these cut labels off at
 hide small images below them, draw one class of a classifier, and take up to half a second.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from .fonts import font_for
 
 MIN_LENGTH = 480  # pixels; a smaller image is enlarged by a whole number, to have room for text
 OPACITY = 0.45  # of masks and label maps
 MIN_FRACTION = 0.002  # of an image's pixels, for a class to be named in it
+MAX_NAMED = 30  # objects; of more, each class is named once
+BAR_COLOR, TRUE_COLOR = (240, 200, 160), (140, 215, 150)  # BGR
 
 Color = Sequence[float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -34,7 +36,7 @@ def draw_objects(
         image: (H, W, 3) BGR uint8.
         boxes: (N, 4): left, top, right, bottom in pixels.
         masks: (N, H, W) bool, or None.
-        texts: N labels.
+        texts: N labels, see :func:`object_texts`; an empty one is not written.
         colors: (N, 3) BGR from 0 to 255.
 
     Returns:
@@ -49,8 +51,34 @@ def draw_objects(
             _fill(canvas, _scale_mask(masks[k], factor), color, thickness)
         left, top, right, bottom = (round(float(value) * factor) for value in boxes[k])
         cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), color, thickness)
-        notes.append((texts[k], (left, top), color))
+        if texts[k]:
+            notes.append((texts[k], (left, top), color))
     return _write_labels(canvas, notes[::-1], 'above')
+
+
+def object_texts(
+    labels: np.ndarray, classes: Sequence[str], scores: np.ndarray | None = None
+) -> list[str]:
+    """What to write at objects: class and score, or less where words would hide the picture.
+
+    A single class is not named. Of more than ``MAX_NAMED`` objects each class is named once, at its
+    first object, with their number.
+
+    Args:
+        labels: (N,) indices of classes.
+        classes: The names of the classes.
+        scores: (N,), of predictions.
+    """
+    names = [classes[label] if len(classes) > 1 else '' for label in labels]
+    if len(names) > MAX_NAMED:
+        counts, first = Counter(names), {name: names.index(name) for name in set(names) - {''}}
+        return [
+            f'{name} x {counts[name]}' if first.get(name) == k else ''
+            for k, name in enumerate(names)
+        ]
+    if scores is None:
+        return names
+    return [f'{name} {score:.2f}'.lstrip() for name, score in zip(names, scores, strict=True)]
 
 
 def draw_label_map(
@@ -80,13 +108,16 @@ def draw_label_map(
     return _write_labels(canvas, notes, 'on')
 
 
-def draw_scores(image: np.ndarray, names: Sequence[str], scores: Sequence[float]) -> np.ndarray:
+def draw_scores(
+    image: np.ndarray, names: Sequence[str], scores: Sequence[float], is_true: Sequence[bool] = ()
+) -> np.ndarray:
     """Put a table of classes with bars for their scores below an image.
 
     Args:
         image: (H, W, 3) BGR uint8.
         names: The classes, best first.
         scores: Their scores, from 0 to 1.
+        is_true: Which of them are the image's, if that is known; their bars are green.
 
     Returns:
         np.ndarray: The picture, BGR uint8, of the size of :func:`enlarge` and the table.
@@ -96,11 +127,13 @@ def draw_scores(image: np.ndarray, names: Sequence[str], scores: Sequence[float]
     row = round(1.5 * _font_size(canvas))
     table = np.full((row * len(names) + row // 2, width, 3), 255, np.uint8)
     picture = Image.fromarray(table)
-    pen, font = ImageDraw.Draw(picture), _font(_font_size(canvas))
+    pen = ImageDraw.Draw(picture)
     for k, (name, score) in enumerate(zip(names, scores, strict=True)):
+        font = font_for(name, _font_size(canvas))
         top = row // 4 + k * row
         end = round(float(np.clip(score, 0, 1)) * (width - 1))
-        pen.rectangle((0, top, end, top + row - 3), fill=(240, 200, 160))
+        fill = TRUE_COLOR if k < len(is_true) and is_true[k] else BAR_COLOR
+        pen.rectangle((0, top, end, top + row - 3), fill=fill)
         middle, column = top + row / 2 - 1, font.getlength('100.0%') + 4
         pen.text((column, middle), f'{score:.1%}', font=font, fill=(0, 0, 0), anchor='rm')
         text = _shorten(name, font, width - column - row)
@@ -158,9 +191,10 @@ def _write_labels(
         place: ``'above'`` the point, or below it where there is no room, or ``'on'`` it.
     """
     picture = Image.fromarray(canvas)
-    pen, font = ImageDraw.Draw(picture), _font(_font_size(canvas))
+    pen = ImageDraw.Draw(picture)
     taken: list[Box] = []
     for text, (x, y), color in notes:
+        font = font_for(text, _font_size(canvas))
         text = _shorten(text, font, picture.width - 4)
         width, height = font.getlength(text) + 4, sum(font.getmetrics()) + 1
         if place == 'on':
@@ -208,10 +242,3 @@ def _font_size(canvas: np.ndarray) -> int:
 
 def _line_width(canvas: np.ndarray) -> int:
     return max(1, round(max(canvas.shape[:2]) / 400))
-
-
-@lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with Matplotlib and has the letters of many languages."""
-    path = Path(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf')
-    return ImageFont.truetype(str(path), size)

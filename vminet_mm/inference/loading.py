@@ -59,7 +59,7 @@ def load_model(
     with DefaultScope.overwrite_default_scope(scope):
         model = _build(cfg, name)
         meta = load_weights(model, checkpoint, name) if checkpoint is not None else {}
-        classes, palette = dataset_meta(cfg, scope, meta, _number_of_classes(model))
+        classes, palette = dataset_meta(cfg, scope, meta, number_of_classes(model))
         if deploy and not switch_to_deploy(model):
             raise ConfigError(f'the model of {name} has no VMINet that could be folded')
         colors = class_colors(len(classes), palette)
@@ -148,7 +148,7 @@ def _metas(cfg: Config, scope: str, checkpoint_meta: Mapping[str, Any]) -> Itera
             yield {k: v for k, v in lower.items() if isinstance(v, (list, tuple))}
 
 
-def _number_of_classes(model: nn.Module) -> int:
+def number_of_classes(model: nn.Module) -> int:
     """The largest ``num_classes`` of a head: an RPN's has 1. 0 if no head tells it."""
     told = [getattr(m, 'num_classes', None) for n, m in model.named_modules() if 'head' in n]
     return max((number for number in told if isinstance(number, int)), default=0)

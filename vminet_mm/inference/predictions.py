@@ -11,7 +11,7 @@ from pycocotools import mask as rle
 
 from ..errors import InputError
 from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION
-from .drawing import draw_label_map, draw_objects, draw_scores
+from .drawing import draw_label_map, draw_objects, draw_scores, object_texts
 from .sources import Frame
 
 SCORE_THR = 0.3  # of objects that are listed and drawn
@@ -117,7 +117,7 @@ class Detection(Prediction):
     def draw(self, score_thr: float = SCORE_THR) -> np.ndarray:
         """Draw boxes, masks, classes and scores."""
         boxes, scores, labels, masks = self._objects(score_thr)
-        texts = [f'{self.classes[k]} {s:.2f}' for k, s in zip(labels, scores, strict=True)]
+        texts = object_texts(labels, self.classes, scores)
         return draw_objects(self.image, boxes, masks, texts, self._bgr(labels))
 
     def _objects(self, score_thr: float) -> tuple[np.ndarray, ...]:
@@ -185,9 +185,13 @@ class Classification(Prediction):
         }
 
     def draw(self, score_thr: float = SCORE_THR) -> np.ndarray:
-        """Put the five best classes below the image."""
-        names = [self.classes[label].split(',')[0] for label, _ in self._best()]
-        return draw_scores(self.image, names, [score for _, score in self._best()])
+        """Put the five best classes, and the image's own where it is known, below the image."""
+        true = self.sample.gt_label.tolist() if 'gt_label' in self.sample else []
+        best = self._best()
+        best += [(k, float(self.sample.pred_score[k])) for k in true if k not in dict(best)]
+        names = [self.classes[label].split(',')[0] for label, _ in best]
+        marks = [label in true for label, _ in best]
+        return draw_scores(self.image, names, [score for _, score in best], marks)
 
     def _best(self) -> list[tuple[int, float]]:
         scores = self.sample.pred_score.numpy()

@@ -1,9 +1,15 @@
 """Making and saving figures: resolution, layout, and names shown as they are written."""
 
+import html
+import io
+import re
 from pathlib import Path
 
+import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from ..inference.fonts import families_for
 
 DPI = 150
 
@@ -19,11 +25,41 @@ def new_figure(width: float, height: float) -> Figure:
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure into a PNG file, whose folder is made.
 
-    A ``$`` in names of classes, files and runs stays a ``$`` and starts no formula. The ticks keep
-    theirs: logarithmic axes write powers of ten as formulas.
+    Letters that the usual font lacks are taken from another. A ``$`` in names of classes, files and
+    runs stays a ``$`` and starts no formula. The ticks keep theirs: logarithmic axes write powers
+    of ten as formulas.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _show_names_as_written(figure)
+    figure.savefig(path, format='png')
+    return path
+
+
+def svg_text(figure: Figure, label: str) -> str:
+    """A figure as an ``<svg>`` element for a page, as wide as the page lets it be.
+
+    Text stays text, in the font of the page, and nothing is painted behind the figure.
+
+    Args:
+        figure: The figure.
+        label: What it shows, for those who cannot see it.
+    """
+    _show_names_as_written(figure)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({'svg.fonttype': 'none'}):
+        figure.savefig(buffer, format='svg', transparent=True, metadata=dict(Date=None))
+    text = buffer.getvalue()
+    text = text[text.index('<svg') :]
+    text = re.sub(r'<metadata>.*?</metadata>', '', text, flags=re.DOTALL)
+    text = re.sub(r' id="[a-z]\w*_\d+"', '', text)  # the groups of several figures share names
+    text = re.sub(r'font-family: [^;]*; ', '', text)
+    head, body = text.split('>', 1)
+    view_box = re.search(r'viewBox="[^"]*"', head)[0]
+    return f'<svg {view_box} role="img" aria-label="{html.escape(label)}">{body}'
+
+
+def _show_names_as_written(figure: Figure) -> None:
     ticks = {
         tick
         for axes in figure.axes
@@ -32,5 +68,5 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     }
     for text in set(figure.findobj(Text)) - ticks:
         text.set_parse_math(False)
-    figure.savefig(path, format='png')
-    return path
+        if not text.get_text().isascii():
+            text.set_family(families_for([text.get_text()]))

@@ -12,15 +12,14 @@ from ...analysis.paper_tables import Column, Row, read_tables
 from ...analysis.run_results import Run, train_length
 from ...tasks import SCOPES
 from ...version import __version__
-from . import curves
-from .curves import Chart, make_chart
+from .curves import LINES, Chart, make_chart
 from .predictions import Predictions
 from .work_dir import FIRST_METRICS, WorkDir, metric_names
 
 TEMPLATE = Path(__file__).with_name('page.html.jinja')
 UNITS = {'epoch': 'epoch', 'iter': 'iteration'}
 COCO_SCALE = 100  # its values are from 0 to 1; papers have per cent
-MAX_CURVES = 6  # of validation metrics; the page has as many colors
+MAX_CURVES = len(LINES)  # of a chart; the page has as many colors
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,6 @@ def write_report(
         unit=UNITS[work.run.unit] if work.run else '',
         headline=headline(work.run),
         charts=make_charts(work),
-        curves=curves,
         metrics=make_metrics(work.run, predictions),
         paper=beside_paper(work.run, Path(configs)) if work.run else [],
         tables=work.tables or (predictions.tables if predictions else []),

@@ -1,0 +1,81 @@
+"""Fonts that have the letters of a text: names of classes come in every language."""
+
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from pathlib import Path
+
+import matplotlib
+from matplotlib.font_manager import fontManager
+from matplotlib.ft2font import FT2Font
+from mmengine.logging import print_log
+from PIL import ImageFont
+
+FAMILY = 'DejaVu Sans'  # it comes with Matplotlib and has the letters of many languages
+_DEFAULT = Path(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf')
+_FIX = 'install a font that has them, such as fonts-noto-cjk of Debian and Ubuntu'
+
+
+@lru_cache(maxsize=1024)
+def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
+    """A font of Pillow that has all letters of a text, if one is installed.
+
+    Args:
+        text: What is to be written.
+        size: Of the letters in pixels.
+    """
+    return _load(_path_for(frozenset(text)), size)
+
+
+def families_for(texts: Iterable[str]) -> list[str]:
+    """Matplotlib's families for texts: the usual one, and what it lacks letters for.
+
+    Args:
+        texts: What is to be written.
+    """
+    others = {_path_for(frozenset(text)) for text in texts} - {_DEFAULT}
+    return [FAMILY, *sorted(_families(str(path)) for path in others)]
+
+
+@lru_cache(maxsize=64)
+def _load(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(path), size)
+
+
+@lru_cache(maxsize=1024)
+def _path_for(letters: frozenset[str]) -> Path:
+    """The file of the first font that has some letters; the default, and a warning, if none has."""
+    codes = {ord(letter) for letter in letters if letter.isprintable()}
+    if codes <= _charset(_DEFAULT):
+        return _DEFAULT
+    for entry in _candidates():
+        if codes <= _charset(Path(entry)):
+            return Path(entry)
+    lacking = ''.join(sorted(map(chr, codes - _charset(_DEFAULT))))
+    _warn_once(lacking)
+    return _DEFAULT
+
+
+@cache
+def _warn_once(letters: str) -> None:
+    print_log(f'no installed font has {letters[:20]}, shown as boxes; {_FIX}', 'current', 30)
+
+
+def _candidates() -> list[str]:
+    """Files of the installed fonts that are upright and of usual weight, other ones after them."""
+    usual = [f for f in fontManager.ttflist if f.style == 'normal' and f.weight in (400, 'normal')]
+    files = [*(f.fname for f in usual), *(f.fname for f in fontManager.ttflist)]
+    # the font of last resort draws a box for every letter there is
+    return [file for file in dict.fromkeys(files) if 'lastresort' not in Path(file).name.lower()]
+
+
+@lru_cache(maxsize=256)
+def _charset(path: Path) -> frozenset[int]:
+    """The code points that a font has; none where it cannot be read."""
+    try:
+        return frozenset(FT2Font(str(path)).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
+
+
+def _families(file: str) -> str:
+    return next(entry.name for entry in fontManager.ttflist if entry.fname == file)
