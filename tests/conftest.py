@@ -1,5 +1,6 @@
 """Shared fixtures."""
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +16,12 @@ from vminet_mm.datasets import make_mini_data
 os.environ.setdefault('TRITON_INTERPRET', '0' if torch.cuda.is_available() else '1')
 
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector what is imported by now: MMEngine calls it for every data set."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=DEVICES)

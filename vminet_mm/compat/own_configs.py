@@ -1,9 +1,11 @@
 """MMEngine refuses ``vminet_mm::`` configs: it keeps a list of the packages that have some.
 
 It would also build what such a config holds in a scope named like the package. The parts of ours
-belong to the config's own ``default_scope``.
+belong to the config's own ``default_scope``. Of another package it reads all metafiles,
+some hundred, before it takes the file of that name.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,4 +40,10 @@ def _path_and_scope(original: Any, path: str, filename: str) -> tuple[str, str |
     """The file of a base and the scope of what it holds, which is None for ours."""
     if path.startswith(PREFIX):
         return str(shipped(f'configs/{path.removeprefix(PREFIX)}')), None
+    scope, _, name = path.partition('::')
+    package = find_spec(scope) if name and scope.isidentifier() else None
+    if package and package.origin:
+        file = Path(package.origin).parent / '.mim/configs' / name
+        if file.is_file():
+            return str(file), scope
     return original(path, filename)

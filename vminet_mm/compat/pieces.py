@@ -57,7 +57,7 @@ PIECES = (
     ),
     Piece(
         'own_configs',
-        '`vminet_mm::` configs are refused',
+        '`vminet_mm::` configs are refused, and others looked up in all metafiles',
         ('mmengine.config.utils', 'mmengine.config.config'),
     ),
     Piece(

@@ -241,6 +241,19 @@ def test_tool_draws_pages_and_tells_by_its_exit_code(
     assert '1 problem; fix before training' in text
 
 
+def test_an_error_in_drawing_swallows_nothing(
+    mini_root: Path, tmp_path: Path, run_tool: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError('no ink')
+
+    monkeypatch.setattr('vminet_mm.visualization.samples.save_page', fail)
+    common = (str(ROOT / CONFIGS['imagenet']), '--data-root', str(mini_root / 'imagenet'))
+    code, text = run_tool(*common, '--split', 'val', '--samples', '1', '--work-dir', str(tmp_path))
+    assert code == 0 and 'nothing is wrong' in text
+    assert 'page of val: not drawn' in text and 'no ink' in text
+
+
 def test_tool_puts_pages_into_the_work_dir(
     mini_root: Path, tmp_path: Path, run_tool: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

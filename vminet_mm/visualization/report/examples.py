@@ -16,7 +16,7 @@ from pycocotools import mask as rle
 from torchvision.ops import box_iou
 
 from ...inference import Prediction
-from ...inference.drawing import draw_label_map, draw_objects, enlarge
+from ...inference.drawing import draw_label_map, draw_objects, enlarge, object_texts
 from ...inference.predictions import SCORE_THR, TOP
 from ...tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 
@@ -180,8 +180,8 @@ def _draw_objects(score: float, prediction: Prediction, info: dict) -> Example:
     masks = None
     if objects and 'masks' in sample.pred_instances and all('mask' in one for one in objects):
         masks = np.stack([_decode(one['mask'], *image.shape[:2]) for one in objects])
-    names = [prediction.classes[label] for label in labels]
-    ground_truth = draw_objects(image, boxes, masks, names, prediction.colors[labels][:, ::-1])
+    texts = object_texts(labels, prediction.classes)
+    ground_truth = draw_objects(image, boxes, masks, texts, prediction.colors[labels][:, ::-1])
     match = match_objects(sample, info)
     return Example(
         prediction.frame.file,
