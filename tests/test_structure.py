@@ -121,3 +121,25 @@ def test_scopes_stand_in_the_table_of_tasks() -> None:
         if isinstance(node, ast.Constant) and node.value in scopes
     ]
     assert found == []
+
+
+def test_public_classes_list_each_argument_with_its_type() -> None:
+    undocumented = []
+    for path in sources(PACKAGE):
+        for node in tree(path).body:
+            if not isinstance(node, ast.ClassDef) or node.name.startswith('_'):
+                continue
+            inits = [part for part in node.body if getattr(part, 'name', '') == '__init__']
+            text = ast.get_docstring(node) or ''
+            names = [
+                arg.arg for init in inits for arg in (*init.args.args[1:], *init.args.kwonlyargs)
+            ]
+            listed = all(f'\n    {name} (' in text for name in names) or not text.count('Args:')
+            if not listed or (names and 'Args:' not in text and is_registered(node)):
+                undocumented.append(f'{path.relative_to(ROOT)}: {node.name}')
+    assert undocumented == []
+
+
+def is_registered(node: ast.ClassDef) -> bool:
+    """Whether users write the class's arguments into a config."""
+    return any('register_module' in ast.unparse(decorator) for decorator in node.decorator_list)

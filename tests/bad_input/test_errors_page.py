@@ -1,4 +1,4 @@
-"""docs/errors.md names every bad input that is tested here, and no other."""
+"""docs/reference/errors.md names every bad input that is tested here, and no other."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ import test_bad_images
 import test_bad_launches
 import test_bad_models
 
-PAGE = Path(__file__).resolve().parents[2] / 'docs/errors.md'
+PAGE = Path(__file__).resolve().parents[2] / 'docs/reference/errors.md'
 MODULES = {
     'Models': test_bad_models,
     'Checkpoints': test_bad_checkpoints,

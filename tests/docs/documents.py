@@ -11,7 +11,7 @@ from markdown_it.token import Token
 
 ROOT = Path(__file__).resolve().parents[2]
 # the list of what is not run here; its commands are no further ones
-EXCEPTIONS = 'docs/commands.md'
+EXCEPTIONS = 'docs/reference/commands.md'
 PAGES = sorted(
     str(path.relative_to(ROOT))
     for pattern in ('README.md', 'docs/**/*.md', 'configs/**/README.md', 'vminet_mm/**/README.md')

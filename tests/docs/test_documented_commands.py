@@ -2,7 +2,7 @@
 
 Commands are run in this process as they are written, in a folder where CONFIG, DIR and the like
 are there and small (workshop.py): as many of them as show every switch with every kind of config.
-The switches of all are read by their tool. docs/commands.md lists what is not run.
+The switches of all are read by their tool. docs/reference/commands.md lists what is not run.
 """
 
 import argparse

@@ -39,28 +39,32 @@ class VMINet(BaseModule):
     (arXiv 2501.02040). Each returned map has a norm of its own; the last one is the classifier's.
 
     Args:
-        arch: A name of :attr:`arch_settings`, or a dict with ``base_channels``, ``expansion`` and
-            ``depths`` (four numbers).
-        img_size: Size in pixels, one number or (height, width), whose token grids alpha and the
-            masks live on. Any other size can be fed.
-        in_channels: Channels of the input image.
-        out_indices: Stages whose outputs are returned, from 0; negative ones count from the end.
-        attn_cfg: Options of the attention: ``attention``, ``form``, ``mask``, ``band_halfwidth``,
-            ``context_resize``, ``recurrent_mask``, ``impl``, ``proj_bn`` and ``mask_padding``, see
-            :func:`vminet_mm.models.options.parse_attn`.
-        channels_last: Compute in that memory format. ``'auto'`` does so on the CPU, where it is
-            faster, and hands out the format of the input; with True the outputs have it, too, and
-            with False the format is the input's throughout.
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
-        norm_cfg: Config of the norms.
-        norm_eval: Keep batch norms in evaluation mode while training, but for the norms of the
-            outputs 0 to 2, which no classifier has. ``'auto'`` does so where the backbone starts
-            from a checkpoint (``init_cfg`` of type ``'Pretrained'``).
-        frozen_stages: -1 freezes nothing, 0 the stem, i the stem and the first i stages.
-        with_cp: Recompute blocks in the backward pass to save memory.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` takes a published, mmpretrain or
-            bare checkpoint, strictly; ``prefix`` and ``ema`` are as in
-            :func:`vminet_mm.checkpoints.load_backbone`.
+        arch (str | dict): A name of :attr:`arch_settings`, or a dict with ``base_channels``,
+            ``expansion`` and ``depths`` (four numbers). Defaults to ``'xs'``.
+        img_size (int | tuple[int, int]): Size in pixels, one number or (height, width), whose token
+            grids alpha and the masks live on. Any other size can be fed. Defaults to 224.
+        in_channels (int): Channels of the input image. Defaults to 3.
+        out_indices (int | Sequence[int]): Stages whose outputs are returned, from 0; negative ones
+            count from the end. Defaults to ``(3,)``.
+        attn_cfg (dict | None): Options of the attention: ``attention``, ``form``, ``mask``,
+            ``band_halfwidth``, ``context_resize``, ``recurrent_mask``, ``impl``, ``proj_bn`` and
+            ``mask_padding``, see :func:`vminet_mm.models.options.parse_attn`. Defaults to None.
+        channels_last (bool | str): Compute in that memory format. ``'auto'`` does so on the CPU,
+            where it is faster, and hands out the format of the input; with True the outputs have
+            it, too, and with False the format is the input's throughout. Defaults to ``'auto'``.
+        drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 at the
+            first. Defaults to 0.0.
+        norm_cfg (dict): Config of the norms. Defaults to ``dict(type='BN')``.
+        norm_eval (bool | str): Keep batch norms in evaluation mode while training, but for the
+            norms of the outputs 0 to 2, which no classifier has. ``'auto'`` does so where the
+            backbone starts from a checkpoint (``init_cfg`` of type ``'Pretrained'``). Defaults to
+            False.
+        frozen_stages (int): -1 freezes nothing, 0 the stem, i the stem and the first i stages.
+            Defaults to -1.
+        with_cp (bool): Recompute blocks in the backward pass to save memory. Defaults to False.
+        init_cfg (dict | list[dict] | None): ``dict(type='Pretrained', checkpoint=...)`` takes a
+            published, mmpretrain or bare checkpoint, strictly; ``prefix`` and ``ema`` are as in
+            :func:`vminet_mm.checkpoints.load_backbone`. Defaults to None.
         **short_forms: ``stem_stride`` (2) and ``strides`` (2, 2, 2, 2), of the stem and of what
             stands before each stage: with 1 and (1, 2, 2, 2) the maps of a 32 x 32 image have edges
             of 32, 16, 8 and 4. And the options of ``attn_cfg`` by themselves: ``mask='band'``
