@@ -1,6 +1,6 @@
 _base_ = ['mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['vminet_mm'], allow_failed_imports=False)
-# every batch norm is synchronised where several GPUs train together, and plain elsewhere
+# every batch norm is synchronized where several GPUs train together, and plain elsewhere
 sync_bn = 'torch'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

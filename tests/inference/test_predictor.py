@@ -110,7 +110,7 @@ def test_segmentation_is_mmsegs(files: Files, models: Models, photo: str, tmp_pa
     assert {c['label']: c['pixels'] for c in listed} == {
         int(k): int((expected == k).sum()) for k in np.unique(expected)
     }
-    assert sum(c['share'] for c in listed) == pytest.approx(1)
+    assert sum(c['fraction'] for c in listed) == pytest.approx(1)
     saved = prediction.save_labels(tmp_path / 'deep/labels.png')
     np.testing.assert_array_equal(cv2.imread(str(saved), cv2.IMREAD_UNCHANGED), expected)
     with pytest.raises(InputError, match='must be a PNG file'):

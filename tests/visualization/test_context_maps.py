@@ -230,7 +230,9 @@ def measured(fraction: float) -> dict[str, Magnitudes]:
 
 def test_fractions_are_drawn_at_their_height(tmp_path: Path) -> None:
     rows = [
-        np.median(pixels(save_fractions(tmp_path / 'share.png', [measured(fraction)]), BLUE)[:, 0])
+        np.median(
+            pixels(save_fractions(tmp_path / 'fraction.png', [measured(fraction)]), BLUE)[:, 0]
+        )
         for fraction in (0.9, 0.5, 0.1)
     ]
     assert rows[0] < rows[1] - 30 < rows[2] - 60  # rows count down
@@ -270,7 +272,7 @@ def test_tool(
     assert [path.name for path in tmp_path.iterdir()] == ['fields.png']
     monkeypatch.setattr('sys.argv', [*command, '--rank', '--images', *images])
     runpy.run_path(TOOL, run_name='__main__')
-    names = ['fields.png', 'receptive_field.png', 'share.png', 'share_maps.png']
+    names = ['fields.png', 'fraction.png', 'fraction_maps.png', 'receptive_field.png']
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     printed = capsys.readouterr().out
     assert all(str(tmp_path / name) in printed for name in names)

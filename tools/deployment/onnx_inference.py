@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
         'NAME.npz',
     )
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='the least score of an object that is told'
+        '--score-thr', type=float, default=0.3, help='the minimum score of an object that is told'
     )
     parser.add_argument('--keep-size', action='store_true', help='do not resize the image')
     parser.add_argument('--top', type=int, default=5, help='how many classes to print')

@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
         '--region',
         choices=REGIONS,
         default='predicted',
-        help='the places of a segmentor whose logits of the class count; %(default)s',
+        help='the locations of a segmentor whose logits of the class count; %(default)s',
     )
     parser.add_argument(
         '--score-thr',

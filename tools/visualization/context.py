@@ -88,8 +88,8 @@ def draw_fractions(out: Path, backbone, samples: list[Sample], blocks: list[str]
     for name in measured[0]:
         fractions = [float(found[name].fractions[0]) for found in measured]
         print(f'block {name:>5}: context fraction {sum(fractions) / len(fractions):.3f}')
-    print(f'context fraction of the blocks: {save_fractions(out / "share.png", measured)}')
-    maps = save_fraction_maps(out / 'share_maps.png', samples, measured, blocks)
+    print(f'context fraction of the blocks: {save_fractions(out / "fraction.png", measured)}')
+    maps = save_fraction_maps(out / 'fraction_maps.png', samples, measured, blocks)
     print(f'context fraction of the tokens: {maps}')
 
 

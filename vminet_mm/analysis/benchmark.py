@@ -83,10 +83,10 @@ class Case:
         self.spec, self.mode, self.size, self.memory_format = spec, mode, size, memory_format
         self.settings = settings
         dtype = torch.float32 if settings.amp else DTYPES[settings.dtype]
-        place = dict(device=settings.device, dtype=dtype)
+        target = dict(device=settings.device, dtype=dtype)
         layout = dict(memory_format=MEMORY_FORMATS[memory_format])
-        self.model = build_model(spec, size).to(**place, **layout).train(mode == 'train')
-        self.images = torch.randn(settings.batch, 3, *size, **place).contiguous(**layout)
+        self.model = build_model(spec, size).to(**target, **layout).train(mode == 'train')
+        self.images = torch.randn(settings.batch, 3, *size, **target).contiguous(**layout)
         self.labels = torch.randint(NUM_CLASSES, (settings.batch,), device=settings.device)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-4)
         self.run: nn.Module | Callable = self.model

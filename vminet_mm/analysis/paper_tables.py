@@ -1,4 +1,4 @@
-"""Tables 1 to 6 of the paper, with a place beside each of its numbers for ours.
+"""Tables 1 to 6 of the paper, with a location beside each of its numbers for ours.
 
 The numbers of the paper are in ``paper_tables.json``, in the units that its ``columns`` name: under
 ``rows`` the paper's own rows in its order, under ``added`` those that we set beside them. What

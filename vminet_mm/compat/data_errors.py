@@ -68,8 +68,8 @@ def _fix_loading(loading: type) -> None:
 def _fix_dataset(dataset: type) -> None:
     def serialize(original: Any, self: Any) -> Any:
         if not self.data_list:
-            place = self.ann_file or self.data_root or ', '.join(self.data_prefix.values())
-            raise DataError(f'{place}: no image is left; see what vminet_mm check-data CONFIG says')
+            file = self.ann_file or self.data_root or ', '.join(self.data_prefix.values())
+            raise DataError(f'{file}: no image is left; see what vminet_mm check-data CONFIG says')
         return original(self)
 
     wrap(dataset, '_serialize_data', serialize, __name__)

@@ -147,7 +147,7 @@ def crop_windows(rng: np.random.Generator, scene: Scene) -> list[tuple[int, int,
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         tall, wide = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
         side = min(round(context * max(tall, wide)), height, width)
-        # Any place that keeps the whole box inside the window and the window inside the image.
+        # Any location that keeps the whole box inside the window and the window inside the image.
         left = _between(shift_x, columns[-1] + 1 - side, columns[0], width - side)
         top = _between(shift_y, rows[-1] + 1 - side, rows[0], height - side)
         inside = scene.masks[:, top : top + side, left : left + side].sum(axis=(1, 2))

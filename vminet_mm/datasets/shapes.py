@@ -151,7 +151,7 @@ def visible_parts(masks: np.ndarray) -> np.ndarray:
 
 
 def _random_shape(rng: np.random.Generator, label: int, height: int, width: int) -> Shape:
-    """Shape of a class at a random place; at most a quarter of its diameter leaves the image."""
+    """Shape of a class at a random location; at most a quarter of its diameter leaves the image."""
     short = min(height, width)
     # Log-uniform: as many from small to medium as from medium to large.
     low, high = np.log(MIN_DIAMETER * short / 2), np.log(MAX_DIAMETER * short / 2)

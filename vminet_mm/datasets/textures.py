@@ -7,7 +7,7 @@ class apart and a model has to look at outlines.
 import cv2
 import numpy as np
 
-MIN_CONTRAST = 75.0  # least distance in RGB between a fill and everything it may lie on
+MIN_CONTRAST = 75.0  # minimum distance in RGB between a fill and everything it may lie on
 _COLOUR_TRIES = 24
 
 

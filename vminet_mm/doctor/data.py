@@ -94,8 +94,8 @@ def _check_files(section: Section, cfg: Any) -> None:
 
     for split in ('train', 'val'):
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
-        places = [[leaf.get('data_root'), *dataset_paths(leaf)] for leaf in leaf_datasets(dataset)]
-        roots = [next(filter(None, place)) for place in places if any(place)]
+        folders = [[leaf.get('data_root'), *dataset_paths(leaf)] for leaf in leaf_datasets(dataset)]
+        roots = [next(filter(None, folder)) for folder in folders if any(folder)]
         missing = missing_paths(cfg, split)
         if roots:
             section.facts[f'data of {split}'] = ', '.join(dict.fromkeys(roots))

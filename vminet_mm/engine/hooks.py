@@ -17,7 +17,7 @@ from ..models import switch_to_deploy
 class NormStatisticsHook(Hook):
     """Average the running statistics of batch norms over the processes, after every iteration.
 
-    Each process has its own where norms are not synchronised, but rank 0's alone are saved: the
+    Each process has its own where norms are not synchronized, but rank 0's alone are saved: the
     metrics of a validation would not be those of the checkpoint. MMEngine's SyncBuffersHook comes
     too late for a checkpoint that is saved by iteration. The statistics of a model are some 0.1 MB,
     and travel as one message.

@@ -103,7 +103,7 @@ def resize_steps(pipeline: list[dict]) -> list[dict[str, Any]]:
 
 
 def _mask_threshold(model: nn.Module) -> float:
-    """The least probability of a pixel of a mask."""
+    """The minimum probability of a pixel of a mask."""
     head = getattr(model, 'roi_head', None)
     return float((getattr(head, 'test_cfg', None) or {}).get('mask_thr_binary', 0.5))
 

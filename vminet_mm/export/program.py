@@ -32,7 +32,7 @@ def require(*packages: str) -> None:
 
 
 def least_sizes(model: nn.Module) -> tuple[int, int]:
-    """The least edges in pixels of an image to predict for, and of one to trace with.
+    """The minimum edges in pixels of an image to predict for, and of one to trace with.
 
     torch.export takes sizes for open only where no map of the backbone has a single cell. It is
     traced with twice the stride, so that what it is verified with is large enough, too.

@@ -19,7 +19,7 @@ def coco_ids(
     """The numbers of images and classes.
 
     Those of an annotation file, by the names of files and classes, if there is one. Otherwise an
-    image has the number that its name is, as in COCO, if every name is another one; else its place,
+    image has the number that its name is, as in COCO, if every name is another one; else its index,
     from 1. Classes are numbered from 1; if there are 80, as COCO numbers its own.
 
     Args:

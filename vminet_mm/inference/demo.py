@@ -54,7 +54,7 @@ def check_places(args: argparse.Namespace, inputs: Inputs) -> None:
     """Raise if the output cannot be written, or would replace an image or itself.
 
     Raises:
-        ConfigError: Saying which place.
+        ConfigError: Saying which.
     """
     files = [path for path in (*inputs.images, *inputs.videos) if isinstance(path, Path)]
     folders = [] if args.no_pictures else [args.out_dir]
@@ -121,17 +121,17 @@ class Output:
         """Predict for all image files and write a picture of each."""
         frames = [Frame(str(path)) for path in self.inputs.images]
         for prediction in self._predictions(frames, len(frames), 'image'):
-            place = self._place(prediction.frame.file)
+            target = self._target(prediction.frame.file)
             if not self.args.no_pictures:
-                prediction.save(self._picture(place, PICTURES), self.args.score_thr)
+                prediction.save(self._picture(target, PICTURES), self.args.score_thr)
             if self._numbers:
                 self._coco.append(prediction.coco(self._numbers[0][prediction.frame.file]))
-            self._keep(prediction, place.with_suffix('.png'))
+            self._keep(prediction, target.with_suffix('.png'))
 
     def predict_video(self, video: Video) -> None:
         """Predict for the frames of a video, or of a camera until Ctrl-C, and write a video."""
-        place = Path(video.name) if video.is_camera else self._place(video.name)
-        writer = VideoWriter(self._picture(place, VIDEOS), video.frame_rate)
+        target = Path(video.name) if video.is_camera else self._target(video.name)
+        writer = VideoWriter(self._picture(target, VIDEOS), video.frame_rate)
         limits = [number for number in (video.length, self.args.max_frames) if number]
         total = min(limits, default=None)
         before = self.number
@@ -140,8 +140,8 @@ class Output:
             for prediction in self._predictions(frames, total, 'frame'):
                 if not self.args.no_pictures:
                     writer.write(prediction.draw(self.args.score_thr))
-                name = f'{place.stem}_{prediction.frame.index:06d}.png'
-                self._keep(prediction, place.with_name(name))
+                name = f'{target.stem}_{prediction.frame.index:06d}.png'
+                self._keep(prediction, target.with_name(name))
         except KeyboardInterrupt:
             if not video.is_camera:
                 raise
@@ -165,15 +165,15 @@ class Output:
         self.skip(frame, reason)
         self._bar.update()
 
-    def _place(self, file: str) -> Path:
+    def _target(self, file: str) -> Path:
         """Where a file is, seen from the folder that all files are in."""
         return Path(file).absolute().relative_to(self._root)
 
-    def _picture(self, place: Path, suffixes: tuple[str, ...]) -> Path:
+    def _picture(self, target: Path, suffixes: tuple[str, ...]) -> Path:
         """The file for a picture or video: of the same name if it can be of the same format."""
-        if place.suffix.lower() not in suffixes:
-            place = place.with_name(place.name + suffixes[-1])
-        return Path(self.args.out_dir, place)
+        if target.suffix.lower() not in suffixes:
+            target = target.with_name(target.name + suffixes[-1])
+        return Path(self.args.out_dir, target)
 
     def _keep(self, prediction: Prediction, labels: Path) -> None:
         """Note what goes into the JSON file, and write a label map."""
@@ -214,9 +214,9 @@ class Output:
             print(f'{len(left)} left alone, by their names neither images nor videos: {names}')
         if self.inputs.deeper:
             print(f'not taken: {sub_folder_hint(self.inputs.deeper)}')
-        places = [] if args.no_pictures else [args.out_dir]
-        places += [place for place in (args.json, args.coco_json, args.save_labels) if place]
-        print(f'{self.number} predicted, {len(self.skipped)} skipped; see {", ".join(places)}')
+        outputs = [] if args.no_pictures else [args.out_dir]
+        outputs += [target for target in (args.json, args.coco_json, args.save_labels) if target]
+        print(f'{self.number} predicted, {len(self.skipped)} skipped; see {", ".join(outputs)}')
         if not self.number:
             raise InputError('nothing could be read')
 

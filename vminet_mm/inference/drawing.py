@@ -162,7 +162,7 @@ def _scale_mask(mask: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _fill(canvas: np.ndarray, mask: np.ndarray, color: Color, outline: int = 0) -> None:
-    """Blend a color into a masked part of a picture, in place, and outline it."""
+    """Blend a color into a masked part of a picture, in position, and outline it."""
     area = mask.view(np.uint8)
     left, top, width, height = cv2.boundingRect(area)
     part = canvas[top : top + height, left : left + width]
@@ -181,14 +181,14 @@ def _innermost(mask: np.ndarray) -> tuple[int, int]:
 
 
 def _write_labels(
-    canvas: np.ndarray, notes: Iterable[tuple[str, tuple[float, float], Color]], place: str
+    canvas: np.ndarray, notes: Iterable[tuple[str, tuple[float, float], Color]], position: str
 ) -> np.ndarray:
     """Write labels on boxes of their colors, moved so far that they are inside the picture.
 
     Args:
         canvas: (H, W, 3) uint8.
-        notes: Text, point (x, y) and color of each; the first one has the choice of place.
-        place: ``'above'`` the point, or below it where there is no room, or ``'on'`` it.
+        notes: Text, point (x, y) and color of each; the first one has the first choice.
+        position: ``'above'`` the point, or below it where there is no room, or ``'on'`` it.
     """
     picture = Image.fromarray(canvas)
     pen = ImageDraw.Draw(picture)
@@ -197,7 +197,7 @@ def _write_labels(
         font = font_for(text, _font_size(canvas))
         text = _shorten(text, font, picture.width - 4)
         width, height = font.getlength(text) + 4, sum(font.getmetrics()) + 1
-        if place == 'on':
+        if position == 'on':
             x, tops = x - width / 2, [y + step * height for step in (-0.5, 0.5, -1.5)]
         else:
             tops = [y + step * height for step in range(-1 if y >= height else 0, 4)]
@@ -215,7 +215,7 @@ def _write_labels(
 def _free_top(
     x: float, tops: Sequence[float], size: tuple[float, float], taken: Sequence[Box], bottom: int
 ) -> float:
-    """The first of some places for a label where no other is, or the first one of all."""
+    """The first of some positions for a label where no other is, or the first one of all."""
     width, height = size
     tops = [min(max(top, 0), max(bottom - height, 0)) for top in tops]
     for top in tops:

@@ -44,16 +44,16 @@ class Prediction:
         """The prediction in plain values, fit for JSON.
 
         Args:
-            score_thr: The least score of an object to be listed.
+            score_thr: The minimum score of an object to be listed.
 
         Returns:
             dict: ``file``, ``frame`` of a video, ``width``, ``height`` and what the task adds.
         """
         height, width = self.image.shape[:2]
-        place = {'file': self.frame.file}
+        source = {'file': self.frame.file}
         if self.frame.index is not None:
-            place['frame'] = self.frame.index
-        return {**place, 'width': width, 'height': height, **self.contents(score_thr)}
+            source['frame'] = self.frame.index
+        return {**source, 'width': width, 'height': height, **self.contents(score_thr)}
 
     def contents(self, score_thr: float) -> dict:
         """What the task adds to :meth:`to_dict`."""
@@ -63,7 +63,7 @@ class Prediction:
         """Draw the prediction.
 
         Args:
-            score_thr: The least score of an object to be drawn.
+            score_thr: The minimum score of an object to be drawn.
 
         Returns:
             np.ndarray: (H', W', 3) BGR uint8. A small image is enlarged, see
@@ -149,7 +149,7 @@ class Segmentation(Prediction):
         total = int(pixels.sum())
         return {
             'classes': [
-                {'label': label, 'class': self.classes[label], 'pixels': n, 'share': n / total}
+                {'label': label, 'class': self.classes[label], 'pixels': n, 'fraction': n / total}
                 for label, n in zip(labels[order].tolist(), pixels[order].tolist(), strict=True)
             ]
         }

@@ -165,10 +165,10 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
         raise ValueError(f'{name} must be {", ".join(others)} or {last}, not {value!r}')
 
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise ValueError unless a value is a whole number of at least so much."""
-    if not _is_whole(value, least):
-        raise ValueError(f'{name} must be a whole number from {least}, not {value!r}')
+def check_count(name: str, value: Any, minimum: int = 1) -> None:
+    """Raise ValueError unless a value is a whole number >= ``minimum``."""
+    if not _is_whole(value, minimum):
+        raise ValueError(f'{name} must be a whole number from {minimum}, not {value!r}')
 
 
 def check_fraction(name: str, value: Any, below: float = math.inf) -> None:

@@ -155,8 +155,8 @@ def backward_kernel(
 
     split = tl.program_id(2).to(tl.int64)
     own = (n < D)[:, None] & (i < T)[None, :]
-    place = split * D * T + n[:, None] * t_d + i[None, :] * t_l
-    tl.store(grad_table + place, grad_weights, mask=own)
+    offset = split * D * T + n[:, None] * t_d + i[None, :] * t_l
+    tl.store(grad_table + offset, grad_weights, mask=own)
     row = split * tl.num_programs(1) + tl.program_id(1)
-    place = row * (L - T) + i - T
-    tl.store(grad_shared + place, tl.sum(grad_weights, 0), mask=(i >= T) & (i < L))
+    offset = row * (L - T) + i - T
+    tl.store(grad_shared + offset, tl.sum(grad_weights, 0), mask=(i >= T) & (i < L))

@@ -1,4 +1,4 @@
-"""Which places of an image speak for a class: Grad-CAM and its relatives, for all three tasks.
+"""Which locations of an image speak for a class: Grad-CAM and its relatives, for all three tasks.
 
 The grad-cam package makes the maps; :mod:`.cam_scores` says what is explained.
 """
@@ -69,8 +69,8 @@ class Explanation:
     Attributes:
         category: The name of the class, or its number where names are not known.
         evidence: How much the model sees of the class: of a classifier its probability, of a
-            segmentor the fraction of pixels (with all places: its mean probability), of a detector
-            the highest score; from 0 to 1.
+            segmentor the fraction of pixels (with all locations: its mean probability), of a
+            detector the highest score; from 0 to 1.
         maps: One for each layer, (H, W) as the sample's picture, from 0 to 1. Zeros where the
             method needs a score of the class and the model sees nothing of it.
     """

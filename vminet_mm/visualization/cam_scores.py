@@ -3,7 +3,7 @@
 It can be followed back to the image by gradients, and depends on the task. Of
 
 - a classifier it is the logit of the class,
-- a segmentor the sum of its logits over the places where it is predicted, or over all,
+- a segmentor the sum of its logits over the locations where it is predicted, or over all,
 - a detector the sum over the detections of the class of the logit of their score.
 """
 
@@ -31,7 +31,7 @@ class Settings:
             gradients of the score of the class.
         category: Name or number of the class, by default the one predicted.
         region: Of a segmentor: the score counts the logits where the class is ``'predicted'``, or
-            in ``'all'`` places.
+            in ``'all'`` locations.
         score_thr: Of a detector: the score counts detections from this score on, or the best one
             where none reaches it.
     """
@@ -54,7 +54,7 @@ def _score_segmentor(
 ) -> tuple[Tensor, Tensor]:
     if settings.region not in REGIONS:
         raise ValueError(f'unknown region {settings.region!r}; choose one of {", ".join(REGIONS)}')
-    logits = loaded.model(inputs, mode='tensor')[0].flatten(1)  # (K, places)
+    logits = loaded.model(inputs, mode='tensor')[0].flatten(1)  # (K, locations)
     if settings.region == 'all':
         return logits.sum(1), logits.softmax(0).mean(1)
     is_predicted = nn.functional.one_hot(logits.argmax(0), len(logits)).t()

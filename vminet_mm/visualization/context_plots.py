@@ -55,17 +55,22 @@ def save_fractions(path: str | Path, measured: Sequence[Mapping[str, Magnitudes]
     )
     figure = new_figure(max(5.0, 0.35 * len(names) + 1.5), 3.2)
     axes = figure.subplots()
-    places = np.arange(len(names))
+    positions = np.arange(len(names))
     for image in fractions.cpu().numpy():
-        axes.plot(places, image, color='C0', linewidth=0.6, alpha=0.35)
+        axes.plot(positions, image, color='C0', linewidth=0.6, alpha=0.35)
     label = f'mean of {len(fractions)} images' if len(fractions) > 1 else 'one image'
     axes.plot(
-        places, fractions.mean(0).cpu().numpy(), color='C0', marker='o', markersize=4, label=label
+        positions,
+        fractions.mean(0).cpu().numpy(),
+        color='C0',
+        marker='o',
+        markersize=4,
+        label=label,
     )
     for k in range(1, len(names)):
         if names[k].split('.')[0] != names[k - 1].split('.')[0]:
             axes.axvline(k - 0.5, color='gray', linewidth=0.8, linestyle=':')
-    axes.set_xticks(places, names, rotation=90, fontsize=7)
+    axes.set_xticks(positions, names, rotation=90, fontsize=7)
     axes.set_xlabel('block (stage.block)')
     axes.set_ylabel('fraction of the context')
     axes.set_ylim(0, 1)

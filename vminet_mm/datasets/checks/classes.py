@@ -44,10 +44,10 @@ def note_classes(report: Report, split: str, leaf: dict, classes: tuple[str, ...
     """
     first = report.classes.setdefault(split, classes)
     if classes != first:
-        place = next(iter(dataset_paths(leaf)), 'another part')
+        source = next(iter(dataset_paths(leaf)), 'another part')
         report.problem(
             f'{split}: the parts of the data set have different classes: {len(first)}, and '
-            f'{len(classes)} in {place} ({difference(first, classes)})',
+            f'{len(classes)} in {source} ({difference(first, classes)})',
             'a label must mean the same class in all: give all parts the same metainfo.classes',
         )
 

@@ -109,10 +109,10 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         """Save the best so far, and stop if any process was asked to."""
-        place = _progress(runner)
-        runner.message_hub.update_info(VALIDATED, place)
+        progress = _progress(runner)
+        runner.message_hub.update_info(VALIDATED, progress)
         super().after_val_epoch(runner, metrics)
-        if self.saved_iter == runner.iter and self.saved_validation != place:
+        if self.saved_iter == runner.iter and self.saved_validation != progress:
             newest = Path(self.newest)
             if newest.parent == Path(self.out_dir):
                 # once more, now that the validation is a part of the state

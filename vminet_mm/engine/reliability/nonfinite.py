@@ -110,17 +110,17 @@ class NonFiniteLossHook(Hook):
         saved = self._save(runner)
         IterationSeedHook().before_train_iter(runner)
         found = search(model, self.batch, optim_wrapper)
-        place = f'iteration {runner.iter + 1}'
+        where = f'iteration {runner.iter + 1}'
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            place += f' (in epoch {runner.epoch + 1})'
-        lines = [f'The loss of {place} is not finite']
+            where += f' (in epoch {runner.epoch + 1})'
+        lines = [f'The loss of {where} is not finite']
         for rank, finding in enumerate(all_gather_object(found)):
             process = f'process {rank}: ' if get_world_size() > 1 else ''
             lines += [f'  {process}{line}' for line in finding.lines()]
         if is_main_process():
             runner.logger.error('\n'.join(lines))
         raise NonFiniteError(
-            f'stopped at {place}, whose loss is not finite; the lines above say where that began. '
+            f'stopped at {where}, whose loss is not finite; the lines above say where that began. '
             f'{saved}. {_fix(optim_wrapper)}, then go on from the latest checkpoint with '
             '--resume, or from that state with its name after --resume'
         )

@@ -84,9 +84,9 @@ class NothingLearnedHook(Hook):
                 is_zero = torch.stack([norm.float() for norm in largest]).max() == 0
                 zeros.add(is_zero, self.interval)
 
-    def _tell(self, runner: Runner, zeros: '_Zeros', number: int, least: int) -> None:
+    def _tell(self, runner: Runner, zeros: '_Zeros', number: int, minimum: int) -> None:
         """Warn, once of each."""
-        if number < least or zeros.told:
+        if number < minimum or zeros.told:
             return
         zeros.told = True
         runner.logger.warning(

@@ -2,7 +2,7 @@
 
 MMEngine seeds its generators once, so what a random number is depends on all that were drawn
 before, in a process that may be gone. Here the generators are seeded anew for every sample, from
-the run's seed and the sample's place in the training, and for every iteration. So there is no state
+the run's seed and the sample's index in the training, and for every iteration. So there is no state
 to save, and neither the number of workers nor how far they read ahead makes a difference.
 """
 
@@ -28,7 +28,7 @@ def seed_generators(*key: int, accelerators: bool = True) -> None:
     """Seed the generators of Python, NumPy and PyTorch from some numbers.
 
     Args:
-        key: Not negative. Keys that differ in one place give unrelated random numbers.
+        key: Not negative. Keys that differ in one number give unrelated random numbers.
         accelerators: Whether to seed PyTorch's generators of all devices, and not the CPU's alone,
             which takes a hundredth of the time.
     """
@@ -53,22 +53,22 @@ class IterationSeedHook(Hook):
 class NumberedBatches:
     """The batches of a batch sampler, each index with the key that its sample is seeded from.
 
-    A sample's key is its place among the draws of all processes together, so a run in two processes
+    A sample's key is its index among the draws of all processes together, so a run in two processes
     sees the same augmented images as a run in one process with batches of twice the size.
 
     Args:
         batches (Any): The batch sampler.
         seed (int): The run's.
-        place (Callable[[], tuple[int, int]]): Gives the epoch, and how many of its batches are done
-            and left out, when asked at the begin of a pass.
+        progress (Callable[[], tuple[int, int]]): Gives the epoch, and how many of its batches are
+            done and left out, when asked at the begin of a pass.
     """
 
-    def __init__(self, batches: Any, seed: int, place: Callable[[], tuple[int, int]]) -> None:
-        self.batches, self.seed, self.place = batches, seed, place
+    def __init__(self, batches: Any, seed: int, progress: Callable[[], tuple[int, int]]) -> None:
+        self.batches, self.seed, self.progress = batches, seed, progress
         self.sampler = getattr(batches, 'sampler', None)  # hooks look for its `set_epoch`
 
     def __iter__(self) -> Iterator[list[tuple[int, Key]]]:
-        epoch, done = self.place()
+        epoch, done = self.progress()
         rank, processes = get_dist_info()
         drawn = 0
         for number, batch in enumerate(self.batches):
@@ -103,21 +103,21 @@ class EndlessBatches:
 
 
 def number_draws(
-    loader: DataLoader, seed: int, place: Callable[[], tuple[int, int]], endless: bool
+    loader: DataLoader, seed: int, progress: Callable[[], tuple[int, int]], endless: bool
 ) -> None:
     """Have a data loader seed the generators before each sample.
 
     Args:
-        loader: Built and not yet iterated; changed in place.
+        loader: Built and not yet iterated; changed in progress.
         seed: The run's.
-        place: See :class:`NumberedBatches`.
+        progress: See :class:`NumberedBatches`.
         endless: Whether the batches go on after a pass over the data.
     """
     if loader.batch_sampler is None:  # samples are not batched: nothing that can be numbered
         return
     batches = EndlessBatches(loader.batch_sampler) if endless else loader.batch_sampler
     # past DataLoader's own __setattr__, which allows no change of it
-    object.__setattr__(loader, 'batch_sampler', NumberedBatches(batches, seed, place))
+    object.__setattr__(loader, 'batch_sampler', NumberedBatches(batches, seed, progress))
     # what torch's fetcher calls; a wrapped data set would hide the attributes that hooks change
     loader.dataset.__getitems__ = partial(_draw, loader.dataset)
 

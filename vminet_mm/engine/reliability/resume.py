@@ -186,7 +186,7 @@ class ResumableRunner(Runner):
         number_draws(
             loader,
             self.seed,
-            place=lambda: (at_epoch(), self.batches_done(at_epoch())),
+            progress=lambda: (at_epoch(), self.batches_done(at_epoch())),
             endless=by_iteration,
         )
         with temporarily(self, _train_dataloader=loader):
@@ -206,9 +206,9 @@ class ResumableRunner(Runner):
         change = f'the run had {before} images an iteration, of all processes, and now has {now}'
         if by_iteration or point.batches_done:
             raise ConfigError(
-                f'--resume: {change}, so that its place in the data and in the schedule cannot be '
-                f'kept. Start as many processes with such a train_dataloader.batch_size that it is '
-                f'{before}, or begin a new run from its weights: --cfg-options '
+                f'--resume: {change}, so that its position in the data and in the schedule cannot '
+                'be kept. Start as many processes with such a train_dataloader.batch_size that it '
+                f'is {before}, or begin a new run from its weights: --cfg-options '
                 f'load_from={point.path}'
             )
         self.logger.warning(f'{change}: the learning rate is not adapted to it')

@@ -35,8 +35,8 @@ def region_features(extractor: nn.Module, maps: tuple[Tensor, ...], rois: Tensor
             )
         )
     number = torch.arange(level.shape[0])
-    place = (level * (level.shape[0] + 1) + number).argsort().argsort()
-    return torch.cat(parts)[place]
+    order = (level * (level.shape[0] + 1) + number).argsort().argsort()
+    return torch.cat(parts)[order]
 
 
 class RegionHead(nn.Module):
@@ -162,7 +162,7 @@ def paste(masks: Tensor, boxes: Tensor, height: int, width: int, threshold: floa
         boxes: (N, 4) in pixels of the picture.
         height: Of the picture.
         width: Of the picture.
-        threshold: The least probability.
+        threshold: The minimum probability.
 
     Returns:
         Tensor: (N, height, width) bool.
