@@ -30,7 +30,7 @@ class BuildWithMim(build_py):
             if self.editable_mode and os.name == 'posix':
                 (target / name).symlink_to(Path('../..') / name)
             elif (ROOT / name).is_dir():
-                unwanted = shutil.ignore_patterns('__pycache__', '.*')
+                unwanted = shutil.ignore_patterns('__pycache__', '.*', 'node_modules')
                 shutil.copytree(ROOT / name, target / name, ignore=unwanted)
             else:
                 shutil.copy(ROOT / name, target / name)

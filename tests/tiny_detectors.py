@@ -17,8 +17,17 @@ PATHS = dict(
     fcos='fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
     atss='atss/atss_r50_fpn_1x_coco.py',
     gfl='gfl/gfl_r50_fpn_1x_coco.py',
+    sfp='_base_/models/mask-rcnn_r50_fpn.py',
 )
-TWO_STAGES = ('mask_rcnn', 'faster_rcnn', 'cascade')
+TWO_STAGES = ('mask_rcnn', 'faster_rcnn', 'cascade', 'sfp')
+STRIDES = [16, 32, 64]  # of two maps of the backbone, and one that the neck adds
+SFP = dict(
+    type='SimpleFeaturePyramid',
+    in_channels=32,
+    out_channels=32,
+    scale_factors=(2, 1),
+    num_outs=3,
+)
 
 
 def tiny_config(name: str) -> Config:
@@ -27,12 +36,13 @@ def tiny_config(name: str) -> Config:
 
     cfg = Config(dict(model=get_config(f'mmdet::{PATHS[name]}').model))
     model = cfg.model
-    arch = dict(base_channels=4, expansion=2, depths=(1, 0, 0, 1))
-    model.backbone = dict(type='VMINet', arch=arch, img_size=64, out_indices=(0, 1, 2, 3))
-    model.neck.update(in_channels=[4, 8, 16, 32], out_channels=32)
-    for head in (model.get('rpn_head'), model.get('bbox_head')):
-        if head:
-            head.update(in_channels=32, feat_channels=32)
+    arch = dict(base_channels=4, expansion=2, depths=(0, 0, 0, 1))
+    model.backbone = dict(type='VMINet', arch=arch, img_size=64, out_indices=(2, 3))
+    model.neck.update(in_channels=[16, 32], out_channels=32, start_level=0, num_outs=3)
+    if name == 'sfp':
+        model.neck = SFP
+        model.backbone.out_indices = (3,)
+    _shrink_dense(model.get('rpn_head') or model.bbox_head)
     if 'roi_head' in model:
         _shrink_regions(model.roi_head)
         model.test_cfg.rpn.update(nms_pre=60, max_per_img=40)
@@ -46,13 +56,24 @@ def tiny_config(name: str) -> Config:
     return cfg
 
 
+def _shrink_dense(head: Any) -> None:
+    head.update(in_channels=32, feat_channels=32)
+    if 'stacked_convs' in head:
+        head.stacked_convs = 1
+    if 'anchor_generator' in head:
+        head.anchor_generator.strides = STRIDES
+    else:
+        head.strides = STRIDES
+
+
 def _shrink_regions(head: Any) -> None:
     heads = head.bbox_head if isinstance(head.bbox_head, list) else [head.bbox_head]
     for one in heads:
         one.update(in_channels=32, fc_out_channels=32, num_classes=CLASSES)
-    head.bbox_roi_extractor.out_channels = 32
+    levels = dict(out_channels=32, featmap_strides=STRIDES[:2], finest_scale=28)
+    head.bbox_roi_extractor.update(levels)
     if 'mask_head' in head:
-        head.mask_roi_extractor.out_channels = 32
+        head.mask_roi_extractor.update(levels)
         sizes = dict(num_convs=1, in_channels=32, conv_out_channels=16, num_classes=CLASSES)
         head.mask_head.update(sizes)
 

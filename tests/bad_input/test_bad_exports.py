@@ -27,7 +27,13 @@ def upstream(path: str) -> Config:
 
 SOFT = dict(type='soft_nms', iou_threshold=0.5, min_score=0.05)
 DOUBLE = dict(roi_head__type='DoubleHeadRoIHead', roi_head__reg_roi_scale_factor=1.3)
-GENERIC = dict(type='GenericRoIExtractor', aggregation='sum')
+GENERIC = dict(
+    _delete_=True,
+    type='GenericRoIExtractor',
+    roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0),
+    out_channels=32,
+    featmap_strides=[16, 32],
+)
 # what cannot be exported: how it is made, and what is said of it
 DETECTORS = {
     'DETR': (

@@ -35,10 +35,23 @@ SEGMENTOR = (
     },
 )
 DETECTOR = 'mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py'
+# two levels, quicker to trace than four, show as well whether each box is taken from its own
+STRIDES = [16, 32]
+LEVELS = dict(featmap_strides=STRIDES)
+WHOLE = {
+    'backbone.out_indices': (2, 3),
+    'neck.in_channels': CHANNELS[2:],
+    'neck.num_outs': 2,
+    'rpn_head.anchor_generator.strides': STRIDES,
+    'roi_head.bbox_roi_extractor': LEVELS,
+    'roi_head.mask_roi_extractor': LEVELS,
+}
+MAPS = ('fpn', 'sfp')  # detectors of which backbone and neck are exported
 MODELS = dict(
     classifier=CLASSIFIER,
     segmentor=SEGMENTOR,
     fpn=(DETECTOR, {'neck.in_channels': CHANNELS}),
+    detector=(DETECTOR, WHOLE),
     sfp=(DETECTOR, {'neck': dict(_delete_=True, **SFP), 'backbone.out_indices': (3,)}),
 )
 

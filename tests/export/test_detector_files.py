@@ -59,7 +59,7 @@ def test_file(detector: Exported) -> None:
         masks=['objects', 28, 28],
     )
     kinds = [node.op_type for node in model.graph.node]
-    assert kinds.count('NonMaxSuppression') == 2 and kinds.count('RoiAlign') == 8
+    assert kinds.count('NonMaxSuppression') == 2 and kinds.count('RoiAlign') == 4
     assert {node.domain for node in model.graph.node} <= {'', 'ai.onnx'}
 
 

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from exporting import MODELS as EXPORTED
 from exporting import Exported, tiny_config, trained
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
@@ -79,10 +80,11 @@ def test_file(exported: Exported) -> None:
 
 
 def test_names(exports: dict[str, Exported]) -> None:
-    assert {name: item.done.outputs for name, item in exports.items()} == dict(
+    assert {name: exports[name].done.outputs for name in EXPORTED} == dict(
         classifier=('logits', 'probabilities'),
         segmentor=('logits', 'classes'),
         fpn=('stride4', 'stride8', 'stride16', 'stride32'),
+        detector=('boxes', 'scores', 'labels', 'image_index', 'masks'),
         sfp=('stride8', 'stride32', 'stride64'),
     )
 

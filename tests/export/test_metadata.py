@@ -29,7 +29,7 @@ def test_in_the_file(exported: Exported) -> None:
 
 
 def test_of_each_task(exports: dict[str, Exported]) -> None:
-    texts = {name: read(item) for name, item in exports.items()}
+    texts = {name: read(exports[name]) for name in ('classifier', 'segmentor', 'fpn', 'sfp')}
     tasks = {name: text['task'] for name, text in texts.items()}
     assert tasks == dict(
         classifier='classification', segmentor='segmentation', fpn='detection', sfp='detection'

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .benchmark_report import Measurement, Report, make_report
+from .engines import is_runtime, start
 from .latency import device_clock, quartiles, time_in_turn
 from .memory import peak_bytes, saved_bytes
 from .model_zoo import NUM_CLASSES, ModelSpec, Size, build_model
@@ -89,9 +90,18 @@ class Case:
         self.images = torch.randn(settings.batch, 3, *size, **target).contiguous(**layout)
         self.labels = torch.randint(NUM_CLASSES, (settings.batch,), device=settings.device)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-4)
-        self.run: nn.Module | Callable = self.model
-        if settings.compile:
-            self.run = torch.compile(self.model, mode=settings.compile, dynamic=False)
+        self.run = self._runner()
+
+    def _runner(self) -> nn.Module | Callable[[Tensor], Tensor]:
+        """The model as the engine of its spec runs it."""
+        engine, settings = self.spec.engine, self.settings
+        if is_runtime(engine):
+            if torch.device(settings.device).type != 'cpu' or settings.dtype != 'fp32':
+                raise ValueError(f'engine={engine} is timed on the device cpu in fp32 only')
+            return start(engine, self.model, self.images, settings.threads)
+        if engine == 'compile' or (engine is None and settings.compile):
+            return torch.compile(self.model, mode=settings.compile or 'default', dynamic=False)
+        return self.model
 
     def __call__(self) -> None:
         """Infer a batch, or do a training step on it."""
@@ -108,8 +118,10 @@ class Case:
         with self.settings.autocast():
             return F.cross_entropy(self.run(self.images), self.labels)
 
-    def memory(self) -> int:
+    def memory(self) -> int | None:
         """Bytes, see :class:`~vminet_mm.analysis.benchmark_report.Measurement`."""
+        if is_runtime(self.spec.engine):
+            return None
         self()  # what only the first call allocates (compiling, workspaces) is not counted
         self.optimizer.zero_grad()  # its gradients would be there before, and not count
         if self.mode == 'train' and self.images.device.type == 'cpu':
@@ -146,11 +158,15 @@ def run_benchmark(
         for mode in settings.modes
         for size in settings.sizes
         for spec in specs
-        if not (spec.deploy and mode == 'train')
+        if not (spec.only_infers and mode == 'train')
     ]
     if not plan:
-        raise ValueError('a model with :deploy is for inference; leave out deploy to train')
-    with machine(settings):
+        raise ValueError(
+            'a model with :deploy, or of another engine than torch, is for inference; leave out '
+            'deploy and engine to train'
+        )
+    compiles = settings.compile or any(spec.engine == 'compile' for spec in specs)
+    with machine(settings, compiles):
         cases, memory = [], []
         for spec, mode, size in tqdm(plan, 'preparing', leave=False, disable=None):
             cases.append(_prepare(spec, mode, size, settings))
@@ -175,6 +191,8 @@ def run_benchmark(
 
 def _prepare(spec: ModelSpec, mode: str, size: Size, settings: Settings) -> Case:
     """A case in the memory format of the settings, or in the faster of both."""
+    if is_runtime(spec.engine):  # which orders the channels itself
+        return Case(spec, mode, size, 'contiguous', settings)
     if settings.memory_format != 'best':
         return Case(spec, mode, size, settings.memory_format, settings)
     cases = [Case(spec, mode, size, name, settings) for name in MEMORY_FORMATS]
@@ -194,15 +212,21 @@ def time_with_progress(
 
 
 @contextmanager
-def machine(settings: Settings) -> Iterator[None]:
-    """Set torch up for measuring, and back as it was."""
+def machine(settings: Settings, compiles: object = None) -> Iterator[None]:
+    """Set torch up for measuring, and back as it was.
+
+    Args:
+        settings: With the number of threads.
+        compiles: Whether torch.compile will be used; by default what the settings say.
+    """
     threads, tuned = torch.get_num_threads(), torch.backends.cudnn.benchmark
     torch.set_num_threads(settings.threads)
     torch.backends.cudnn.benchmark = True
     # models of a class share their code, of which each size and mode is a version; past the limit
     # torch.compile would quietly run them uncompiled
     limits = dict(cache_size_limit=1000, accumulated_cache_size_limit=1000)
-    compiler = torch._dynamo.config.patch(**limits) if settings.compile else nullcontext()
+    compiles = settings.compile if compiles is None else compiles
+    compiler = torch._dynamo.config.patch(**limits) if compiles else nullcontext()
     try:
         with compiler:
             yield

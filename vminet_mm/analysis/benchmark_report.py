@@ -29,7 +29,8 @@ class Measurement:
         memory_format: ``'contiguous'`` or ``'channels_last'``.
         seconds: Of one batch, one number a round.
         memory_bytes: Beyond weights and images, see :mod:`vminet_mm.analysis.memory`: at the peak,
-            or for training on the CPU those kept for the backward pass.
+            or for training on the CPU those kept for the backward pass. None of another engine
+            than torch, whose memory is not seen.
         params: Parameters of the model as it was timed, so fewer where norms are folded.
         top1: Published accuracy on ImageNet-1K in percent and its source, if known.
         ratio: Median over the rounds of its time over that of the baseline, if that was measured
@@ -43,7 +44,7 @@ class Measurement:
     batch: int
     memory_format: str
     seconds: list[float]
-    memory_bytes: int
+    memory_bytes: int | None
     params: int
     top1: tuple[float, str] | None = None
     ratio: float | None = None
@@ -68,12 +69,15 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Exponent:
-    """How a model's time and memory grow: with ``pixels ** time`` and ``pixels ** memory``."""
+    """How a model's time and memory grow: with ``pixels ** time`` and ``pixels ** memory``.
+
+    The memory of another engine than torch is not seen, and its exponent None.
+    """
 
     model: str
     mode: str
     time: float
-    memory: float
+    memory: float | None
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def make_report(settings: dict, rows: Sequence[Measurement], baseline: str) -> R
         if len({row.size for row in sweep}) > 1:
             pixels = [row.size[0] * row.size[1] for row in sweep]
             time = fit_exponent(pixels, [row.milliseconds for row in sweep])
-            memory = fit_exponent(pixels, [row.memory_bytes for row in sweep])
+            sizes = [row.memory_bytes for row in sweep]
+            memory = None if None in sizes else fit_exponent(pixels, sizes)
             exponents.append(Exponent(model, mode, time, memory))
     return Report(dict(settings, baseline=baseline), rows, exponents, environment(settings))
 
@@ -174,7 +179,7 @@ def _cells(row: Measurement) -> list[str]:
         f'{low:.2f}..{high:.2f}',
         f'{row.images_per_second:.1f}',
         '-' if row.ratio is None else f'{row.ratio:.3f}',
-        f'{row.memory_bytes / 1e6:.1f}',
+        '-' if row.memory_bytes is None else f'{row.memory_bytes / 1e6:.1f}',
     ]
 
 
@@ -209,7 +214,7 @@ def _notes(report: Report) -> list[str]:
         counts = ', '.join(f'{model} {count}' for model, count in found.items())
         notes.append(f'objects found in a batch, at random weights: {counts}')
     return notes + [
-        f'{growth.model}, {growth.mode}: time grows as pixels^{growth.time:.3f}, '
-        f'memory as pixels^{growth.memory:.3f}'
+        f'{growth.model}, {growth.mode}: time grows as pixels^{growth.time:.3f}'
+        + ('' if growth.memory is None else f', memory as pixels^{growth.memory:.3f}')
         for growth in report.exponents
     ]

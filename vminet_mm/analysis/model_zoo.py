@@ -13,6 +13,9 @@ A spec is a name with options, ``NAME[:OPTION[,OPTION...]]``:
 
 ``deploy`` among the options folds the model for inference: ours with ``switch_to_deploy`` and its
 last norm into the linear layer, a peer's batch norms and what it can re-parametrize itself.
+
+``engine=torch|compile|ort|openvino`` among the options says what runs the model, see
+:mod:`vminet_mm.analysis.engines`; by default torch, or torch.compile with ``--compile``.
 """
 
 import difflib
@@ -31,6 +34,7 @@ from ..models import VMINet
 from ..models.options import ATTN_DEFAULTS
 from ..tasks import CLASSIFICATION
 from .authors_model import ARCHS, RELEASES, AuthorsVMINet
+from .engines import ENGINES, is_runtime
 from .published import Published, published_top1
 
 NUM_CLASSES = 1000
@@ -52,6 +56,7 @@ class ModelSpec:
         name: The arch of the first two, the name within the package of the others.
         options: For the constructor.
         deploy: Whether the model is folded for inference.
+        engine: What runs it, or None where that is left to the settings.
     """
 
     text: str
@@ -59,6 +64,12 @@ class ModelSpec:
     name: str
     options: dict
     deploy: bool
+    engine: str | None = None
+
+    @property
+    def only_infers(self) -> bool:
+        """Whether the model cannot be trained as it is asked for."""
+        return self.deploy or is_runtime(self.engine)
 
     @property
     def top1(self) -> Published | None:
@@ -84,10 +95,12 @@ def parse_spec(text: str) -> ModelSpec:
     if len(rest) > 1:
         raise ValueError(f'{text!r} has too many colons; a spec is NAME[:OPTION[,OPTION...]]')
     options, deploy = _parse_options(text, rest[0] if rest else '')
+    engine = options.pop('engine', None)
+    _require('an engine', engine or 'torch', ENGINES)
     if family == 'reference' and deploy:
         raise ValueError(f'{text!r}: the reference is what is not folded; leave out deploy')
     _CHECKS[family](name, options)
-    return ModelSpec(text, family, name, options, deploy)
+    return ModelSpec(text, family, name, options, deploy, engine)
 
 
 def _parse_options(text: str, given: str) -> tuple[dict, bool]:

@@ -152,7 +152,8 @@ class DetectorOutputs(Outputs):
 
     def compute(self, image: Tensor, *sizes: Tensor) -> dict[str, Tensor]:
         size, canvas = sizes
-        maps = self.model.extract_feat(image)
+        # of maps whose channels stand last, as a layer norm leaves them, sizes would not stay open
+        maps = tuple(x.contiguous() for x in self.model.extract_feat(image))
         found = self.dense(maps, size)
         if self.region is not None:
             found = self.region.find(maps, found, size, image.shape[0])

@@ -66,12 +66,14 @@ def _draw_accuracy(axes: Axes, report: Report, mode: str) -> None:
 
 def _draw_growth(axes: Axes, report: Report, mode: str, quantity: str) -> None:
     for growth in report.exponents:
-        if growth.mode != mode:
+        if growth.mode != mode or getattr(growth, quantity) is None:
             continue
         rows = [row for row in report.rows if (row.model, row.mode) == (growth.model, mode)]
         pixels = np.array([row.size[0] * row.size[1] for row in rows])
-        times, sizes = [row.milliseconds for row in rows], [row.memory_bytes / 1e6 for row in rows]
-        values = times if quantity == 'time' else sizes
+        if quantity == 'time':
+            values = [row.milliseconds for row in rows]
+        else:
+            values = [row.memory_bytes / 1e6 for row in rows]
         exponent = getattr(growth, quantity)
         factor = np.exp(np.mean(np.log(values) - exponent * np.log(pixels)))
         look = _look(report, growth.model)

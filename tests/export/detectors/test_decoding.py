@@ -68,6 +68,6 @@ def test_nothing_found(models: dict[str, torch.nn.Module]) -> None:
 def test_names(models: dict[str, torch.nn.Module]) -> None:
     basic = ('boxes', 'scores', 'labels', 'image_index')
     for name, model in models.items():
-        masks = ('masks',) if name in ('mask_rcnn', 'cascade') else ()
+        masks = ('masks',) if name in ('mask_rcnn', 'cascade', 'sfp') else ()
         assert make_outputs('detection', model).names == basic + masks
     assert set(TWO_STAGES) < set(models)

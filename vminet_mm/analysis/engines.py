@@ -1,0 +1,105 @@
+"""What runs a model in a benchmark: torch, torch.compile, onnxruntime or OpenVINO.
+
+The two runtimes are given an ONNX file of the size of the images, in memory, as many threads as
+torch, and compute in float32.
+"""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from io import BytesIO
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+
+ENGINES = ('torch', 'compile', 'ort', 'openvino')
+PACKAGES = dict(
+    ort=('onnx', 'onnxscript', 'onnxruntime'), openvino=('onnx', 'onnxscript', 'openvino')
+)
+OPSET = 20
+
+
+def is_runtime(engine: str) -> bool:
+    """Whether a model leaves torch for an engine."""
+    return engine in PACKAGES
+
+
+def require_engine(engine: str) -> None:
+    """Raise unless an engine can be used here.
+
+    Raises:
+        ConfigError: If there is no such engine, or one of its packages is missing.
+    """
+    if engine not in ENGINES:
+        raise ConfigError(f'{engine!r} is not an engine; choose one of {", ".join(ENGINES)}')
+    missing = [name for name in PACKAGES.get(engine, ()) if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f'engine={engine} needs {missing[0]}: pip install {" ".join(missing)}')
+
+
+def start(
+    engine: str, model: nn.Module, images: Tensor, threads: int
+) -> Callable[[Tensor], Tensor]:
+    """A model as a function of images (B, 3, H, W) of one size, run by a runtime on the CPU.
+
+    Args:
+        engine: ``'ort'`` or ``'openvino'``.
+        model: In evaluation mode, in float32.
+        images: Of the size that it will be run at.
+        threads: How many the runtime may use.
+
+    Raises:
+        ConfigError: If ONNX lacks an operator of the model.
+    """
+    require_engine(engine)
+    return dict(ort=_start_ort, openvino=_start_openvino)[engine](
+        onnx_bytes(model, images), threads
+    )
+
+
+def onnx_bytes(model: nn.Module, images: Tensor) -> bytes:
+    """An ONNX file of a model at the size of the images.
+
+    Raises:
+        ConfigError: If ONNX lacks an operator of the model.
+    """
+    names = dict(input_names=['images'], output_names=['logits'])
+    try:
+        program = torch.onnx.export(
+            model, (images.contiguous(),), dynamo=True, opset_version=OPSET, verbose=False, **names
+        )
+    except Exception as error:  # of several kinds, none of them documented
+        reason = ' '.join(str(error).split())[:300]
+        raise ConfigError(
+            f'a {type(model).__name__} cannot be written as ONNX: {reason}'
+        ) from error
+    return program.model_proto.SerializeToString()
+
+
+def _start_ort(content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
+    import onnxruntime  # of the extra `export`
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    providers = ['CPUExecutionProvider']
+    session = onnxruntime.InferenceSession(content, options, providers=providers)
+
+    def run(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {'images': images.numpy()})[0])
+
+    return run
+
+
+def _start_openvino(content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
+    import openvino  # of no extra: the tests do not install it
+
+    core = openvino.Core()
+    # by default it would compute in bf16 where the CPU has units for it
+    asked = dict(INFERENCE_PRECISION_HINT='f32', INFERENCE_NUM_THREADS=threads)
+    compiled = core.compile_model(core.read_model(BytesIO(content)), 'CPU', asked)
+
+    def run(images: Tensor) -> Tensor:
+        return torch.from_numpy(compiled({'images': images.numpy()})[0])
+
+    return run
