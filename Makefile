@@ -1,6 +1,6 @@
 # Set-up, demo, tests and lint. VENV=DIR puts the environment elsewhere; PYTHON=python3.12 makes it
-# with another interpreter. TORCH_INDEX=URL takes torch from there, such as PyTorch's index of builds
-# without CUDA. JOBS=N runs the tests in N processes, one thread each.
+# with another interpreter. TORCH=cpu takes torch without CUDA, from an index of such builds that pip
+# is configured with or that TORCH_INDEX=URL names. JOBS=N runs the tests in N processes, one thread each.
 VENV ?= .venv
 PYTHON ?= python3
 JOBS ?= 2
@@ -19,7 +19,8 @@ install: $(INSTALLED)
 $(INSTALLED): setup.py vminet_mm/version.py $(wildcard requirements/*.txt)
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@date +%s > $(VENV)/.begun
-	python -m pip install $(TORCH_INDEX:%=--extra-index-url %) -r requirements/torch.txt
+	python -m pip install $(TORCH_INDEX:%=--extra-index-url %) -c requirements/lock.txt \
+	  $(addsuffix $(TORCH:%=+%),$(shell grep ^torch requirements/torch.txt))
 	if test $(STACK) = onedl; then grep -v '^mm' requirements/lock.txt; cat requirements/onedl.txt; \
 	  elif python -m pip show -qq mmcv; then grep -v '^mmcv-lite' requirements/lock.txt; \
 	  else cat requirements/lock.txt; fi > $(VENV)/lock.txt

@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # what an installed package has under .mim, where MMEngine and mim look for it
-SHIPPED = ('configs', 'tools', 'demo', 'model-index.yml')
+SHIPPED = ('configs', 'tools', 'demo', 'weights', 'model-index.yml')
 URL = 'https://arxiv.org/abs/2501.02040'
 version: dict[str, str] = {}
 exec((ROOT / 'vminet_mm/version.py').read_text(), version)
@@ -66,8 +66,10 @@ setup(
     install_requires=[
         'torch>=2.4',
         'torchvision>=0.19',
+        'jinja2',
         'matplotlib',
         'numpy',
+        'opencv-python-headless',
         'pillow',
         'pycocotools',
         'pyyaml',
@@ -97,7 +99,7 @@ setup(
         ],
         'bench': ['timm'],  # the peers of the benchmark
         'tests': ['hypothesis', 'markdown-it-py', 'pytest', 'pytest-xdist', 'ruff', 'scipy'],
-        'vis': ['grad-cam', 'jinja2'],
+        'vis': ['grad-cam'],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],
     },
 )

@@ -27,6 +27,13 @@ def test_every_command_has_a_script(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert arguments == ['CONFIG', '--amp']
 
 
+def test_every_tool_has_a_command() -> None:
+    tools = {path.name for path in shipped('tools').rglob('*.[ps][yh]')}
+    launchers = {'dist_launch.sh', 'slurm_launch.sh'}  # what the two of each kind share
+    commands = {Path(script).name for script in cli.COMMANDS.values()}
+    assert tools and tools - launchers - commands == set()
+
+
 @pytest.mark.parametrize('words', [(), ('-h',), ('--help',)])
 def test_usage(words: tuple, monkeypatch, capsys) -> None:
     call(monkeypatch, *words)

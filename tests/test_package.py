@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ('configs', 'demo', 'tools', 'vminet_mm')
+SOURCES = ('configs', 'demo', 'tools', 'vminet_mm', 'weights')
 FILES = ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.toml', 'setup.py')
 PIP = (sys.executable, '-m', 'pip', '--quiet', '--no-input', '--disable-pip-version-check')
 CONFIG = """

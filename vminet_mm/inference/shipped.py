@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from ..compat.own_configs import shipped
 from ..errors import ConfigError
 
-WEIGHTS = Path(__file__).parents[2] / 'weights'
+WEIGHTS = shipped('weights')
 
 
 def shipped_names() -> list[str]:
-    """The names of the models under ``weights/``; empty where that folder was not installed."""
+    """The names of the models under ``weights/``; none where there is no such folder."""
     return sorted(path.parent.name for path in WEIGHTS.glob('*/weights.pth'))
 
 
@@ -22,7 +23,7 @@ def find_shipped(name: str) -> tuple[Path, Path]:
         ConfigError: If there is no such model.
     """
     if name not in shipped_names():
-        names = ', '.join(shipped_names()) or 'none: weights/ is part of the repository alone'
+        names = ', '.join(shipped_names()) or 'none'
         raise ConfigError(
             f'there is no shipped model {name!r} (shipped are {names}); '
             'of any other model give the config file and the checkpoint'

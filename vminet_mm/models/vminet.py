@@ -7,6 +7,7 @@ from operator import mul
 
 import torch
 from mmcv.cnn import build_norm_layer
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModule, PretrainedInit, initialize
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -129,6 +130,8 @@ class VMINet(BaseModule):
             norm = build_norm_layer(norm_cfg, self.out_channels[i])[1]
             self.add_module(self._norm_name(i), norm)
         self._freeze_stages()
+        if get_world_size() > 1:
+            keep_gradient_strides(self)
 
     def _build_stages(
         self, img_size: tuple[int, int], drop_path_rate: float, block_options: dict
@@ -283,3 +286,21 @@ class VMINet(BaseModule):
 def _takes_statistics(*modules: nn.Module) -> bool:
     """Whether there is a batch norm in training mode."""
     return any(isinstance(m, _BatchNorm) and m.training for x in modules for m in x.modules())
+
+
+def keep_gradient_strides(model: nn.Module) -> None:
+    """Give gradients of convolutions the strides of their weights.
+
+    In channels_last a convolution gives dimensions of one element, of which the strides do not
+    matter, others. DistributedDataParallel compares them all the same: it would warn, and copy.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and 1 in module.weight.shape:
+            module.weight.register_hook(partial(_as_strided, module.weight.stride()))
+
+
+def _as_strided(strides: tuple[int, ...], gradient: Tensor) -> Tensor:
+    matters = [size > 1 for size in gradient.shape]
+    given = gradient.stride()
+    is_same = all(a == b for a, b, m in zip(given, strides, matters, strict=True) if m)
+    return gradient.as_strided(gradient.shape, strides) if is_same else gradient

@@ -1,13 +1,16 @@
 """Which checkpoint a run is resumed from, and what that changes of its config."""
 
+import logging
 import os
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from vminet_mm.engine.reliability.resume import (
     ResumableRunner,
@@ -180,3 +183,21 @@ def test_the_batches_before_are_skipped_at_no_cost() -> None:
     assert [next(one_by_one) for _ in range(3)] == [None] * 3
     at_once.skip_iter(3)
     assert list(one_by_one) == list(at_once) == ['a', 'b']
+
+
+def test_the_config_is_logged_into_the_file_alone(tmp_path: Path) -> None:
+    console, file = StringIO(), StringIO()
+    logger = MMLogger('of this test')
+    logger.handlers = [logging.StreamHandler(console), handler := logging.FileHandler(os.devnull)]
+    handler.setStream(file)
+    runner = ResumableRunner.__new__(ResumableRunner)
+    runner.logger, runner.cfg = logger, Config(dict(answer=42))
+    runner._log_dir, runner._timestamp = str(tmp_path), 'now'
+    runner._randomness_cfg, runner._launcher = {}, 'none'
+    runner._distributed, runner._world_size, runner._seed = False, 1, 0
+    runner._log_env({})
+    assert 'answer = 42' in file.getvalue() and 'answer' not in console.getvalue()
+    assert 'System environment' in console.getvalue()
+    assert str(tmp_path / 'now.log') in console.getvalue()
+    logger.info('Config:\nlater')
+    assert 'later' in console.getvalue()

@@ -1,5 +1,6 @@
 """Bit-exact resume: an interrupted run ends as it would have without the interruption."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -160,6 +161,19 @@ class ResumableRunner(Runner):
 
     resume_point: ResumePoint | None = None
 
+    def _log_env(self, env_cfg: dict) -> None:
+        """Log the environment, and the config into the log file alone: it has hundreds of lines."""
+        consoles = [h for h in self.logger.handlers if type(h) is logging.StreamHandler]
+        for handler in consoles:
+            handler.addFilter(_is_no_config)
+        try:
+            super()._log_env(env_cfg)
+        finally:
+            for handler in consoles:
+                handler.removeFilter(_is_no_config)
+        file = Path(self._log_dir, f'{self.timestamp}.log')
+        self.logger.info(f'{self.cfg.filename or "the config"} as it is used stands in {file}')
+
     @staticmethod
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
@@ -265,3 +279,7 @@ class ResumableRunner(Runner):
             return
         with replacing(Path(out_dir) / filename) as partial_file:
             super().save_checkpoint(out_dir, partial_file.name, *args, **kwargs)
+
+
+def _is_no_config(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith('Config:\n')
