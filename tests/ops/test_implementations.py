@@ -2,11 +2,12 @@
 
 import importlib.util
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from vminet_mm.ops import choose_op
+from vminet_mm.ops import choose_op, implementations
 from vminet_mm.ops.matrix_torch import separable_attention
 from vminet_mm.ops.recurrent_torch import recurrent_attention
 from vminet_mm.ops.reference import separable_attention as definition
@@ -19,7 +20,28 @@ def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     assert choose_op('matrix') is separable_attention
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    assert choose_op('matrix').__module__ == 'vminet_mm.ops.matrix_triton'
+    assert implementations.FASTEST == {}  # nothing was measured on a GPU yet
+    assert choose_op('matrix') is separable_attention
+    assert choose_op('matrix', 'triton').__module__ == 'vminet_mm.ops.matrix_triton'
+
+
+@pytest.mark.parametrize('right', [True, False])
+def test_auto_takes_what_was_measured_and_found_right(
+    right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fused = {('matrix', 'eager', torch.float16): 'triton'}
+    monkeypatch.setattr(implementations, 'FASTEST', fused)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(implementations, 'kernels_are_right', lambda form: right)
+    monkeypatch.setattr(implementations, '_load', lambda form, impl: lambda *args: impl)
+    assert choose_op('recurrent')() == 'torch'
+    op = choose_op('matrix')
+    half, single = (SimpleNamespace(is_cuda=True, dtype=x) for x in (torch.float16, torch.float32))
+    assert op(half, 'key') == ('triton' if right else 'torch')
+    assert op(single, 'key') == 'torch'
+    assert op(SimpleNamespace(is_cuda=False, dtype=torch.float16), 'key') == 'torch'
+    monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
+    assert op(half, 'key') == 'torch'
 
 
 def test_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:

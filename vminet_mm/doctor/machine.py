@@ -5,8 +5,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import one_line
-from .fixes import PIP, REINSTALL, SHOWN
+from .fixes import PIP, REINSTALL
 from .report import Section
 
 GIB = 1 << 30
@@ -64,7 +63,7 @@ def _explain_unused_gpu(section: Section, cuda: str | None) -> None:
 
 
 def check_triton() -> Section:
-    """Whether the fused kernels can run, shown by running them; needs torch and vminet_mm."""
+    """Whether the fused kernels are right, shown by running them; needs torch and vminet_mm."""
     import torch
 
     section = Section('Triton kernels')
@@ -74,32 +73,23 @@ def check_triton() -> Section:
         section.facts['state'] = "not installed: impl='auto' takes plain torch"
         section.problem('Triton is not installed', f'{PIP} install triton', fatal=False)
     else:
-        try:
-            section.facts['state'] = f'run, and differ from the definition by {_kernel_error():.1e}'
-        except Exception as error:  # of Triton, the C compiler it calls, or the driver
-            section.facts['state'] = "do not run, and impl='auto' takes them"
-            no_compiler = 'C compiler' in str(error)
-            section.problem(
-                f'the Triton kernels do not run: {one_line(error, SHOWN)}',
-                'sudo apt-get install -y gcc'
-                if no_compiler
-                else 'vminet_mm train CONFIG --cfg-options model.backbone.impl=torch',
-            )
+        _try_kernels(section)
     return section
 
 
-def _kernel_error(device: str = 'cuda') -> float:
-    """The largest difference between kernel and definition on a small input."""
-    import torch
+def _try_kernels(section: Section) -> None:
+    """Compare output and gradients with the torch implementation, in all dtypes."""
+    from ..ops import FORMS
+    from ..ops.verdict import full_verdict
 
-    from ..ops import choose_op
-
-    query, key = torch.randn(2, 2, 8, 3, 4, device=device)
-    alpha, mask = torch.randn(3, 4, device=device), torch.ones(12, 8, device=device)
-    scale, beta = torch.ones(2, device=device)
-    inputs = query, key, alpha, mask, scale, beta
-    outputs = [choose_op('matrix', impl)(*inputs) for impl in ('triton', 'reference')]
-    return (outputs[0] - outputs[1]).abs().max().item()
+    for form in FORMS:
+        verdict = full_verdict(form)
+        section.facts[form] = verdict.reason
+        if not verdict.right:
+            is_compiler = 'C compiler' in verdict.reason
+            fix = 'vminet_mm train CONFIG --cfg-options model.backbone.impl=torch'
+            fix = 'sudo apt-get install -y gcc' if is_compiler else fix
+            section.problem(verdict.reason, fix, fatal=False)
 
 
 def check_space(work_dir: str = 'work_dirs') -> Section:

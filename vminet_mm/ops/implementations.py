@@ -1,10 +1,14 @@
 """Which implementation of VMI-SA a model runs. It is chosen once, when the model is built."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
 import torch
+from torch import Tensor
+
+from .verdict import kernels_are_right
 
 # module and function of each; the modules of Triton are only imported when chosen
 _OPS = {
@@ -17,6 +21,9 @@ _OPS = {
 }
 FORMS = ('matrix', 'recurrent')
 IMPLS = ('auto', 'torch', 'triton', 'reference')
+# (form, 'eager' or 'compiled', dtype of query): what 'auto' takes on CUDA, by the measurement named
+# beside the entry; torch where there is none. Nothing was measured yet (docs/benchmarks/gpu.md).
+FASTEST: dict[tuple[str, str, torch.dtype], str] = {}
 
 
 def choose_op(form: str, impl: str = 'auto') -> Callable:
@@ -26,7 +33,8 @@ def choose_op(form: str, impl: str = 'auto') -> Callable:
         form: ``'matrix'`` or ``'recurrent'``, the two forms of the paper.
         impl: ``'reference'`` is the definition, ``'torch'`` computes the same in fewer passes over
             memory, ``'triton'`` in fused GPU kernels (and as ``'torch'`` on the CPU). ``'auto'``
-            takes Triton where there are a GPU and Triton, else torch.
+            takes Triton on a GPU where :data:`FASTEST` says so and the kernels were found right,
+            see :mod:`.verdict`; else torch.
 
     Raises:
         ValueError: If a name is unknown.
@@ -36,10 +44,29 @@ def choose_op(form: str, impl: str = 'auto') -> Callable:
         raise ValueError(f'unknown form {form!r}; choose one of {", ".join(FORMS)}')
     if impl not in IMPLS:
         raise ValueError(f'unknown impl {impl!r}; choose one of {", ".join(IMPLS)}')
-    has_triton = find_spec('triton') is not None
     if impl == 'auto':
-        impl = 'triton' if has_triton and torch.cuda.is_available() else 'torch'
-    if impl == 'triton' and not has_triton:
+        may_fuse = any(key[0] == form and best == 'triton' for key, best in FASTEST.items())
+        if may_fuse and _has_triton() and torch.cuda.is_available() and kernels_are_right(form):
+            return partial(_dispatch, form, _load(form, 'torch'), _load(form, 'triton'))
+        impl = 'torch'
+    if impl == 'triton' and not _has_triton():
         raise ImportError("impl='triton' needs the package triton; install it or use impl='torch'")
+    return _load(form, impl)
+
+
+def _has_triton() -> bool:
+    return find_spec('triton') is not None
+
+
+def _load(form: str, impl: str) -> Callable[..., Tensor]:
     module, function = _OPS[form, impl]
     return getattr(import_module(f'.{module}', __package__), function)
+
+
+def _dispatch(
+    form: str, plain: Callable[..., Tensor], fused: Callable[..., Tensor], query: Tensor, *args
+) -> Tensor:
+    """The faster of two ops for these inputs."""
+    mode = 'compiled' if torch.compiler.is_compiling() else 'eager'
+    is_fused = query.is_cuda and FASTEST.get((form, mode, query.dtype)) == 'triton'
+    return (fused if is_fused else plain)(query, *args)
