@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 INSTALLED := $(VENV)/.vminet_mm_installed
 
-.PHONY: install demo test test-onedl lint format clean
+.PHONY: install demo test test-onedl docs lint format clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,12 @@ test: $(INSTALLED)
 test-onedl:
 	$(MAKE) test STACK=onedl VENV=.venv-onedl
 
+# The pages and the docstrings as a site; a warning is an error.
+docs: $(INSTALLED)
+	python -m pip install --quiet --no-deps -r requirements/docs.txt
+	python -m sphinx -q -W --keep-going -b html -c docs . docs/_site
+	@echo "open docs/_site/docs/index.html"
+
 lint: $(INSTALLED)
 	ruff check .
 	ruff format --check .
@@ -48,4 +54,4 @@ format: $(INSTALLED)
 	ruff format .
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_site *.egg-info .pytest_cache .ruff_cache .hypothesis
