@@ -71,4 +71,4 @@ def test_what_onnx_lacks() -> None:
             return torch.special.bessel_j0(x)
 
     with pytest.raises(ConfigError, match='a Bessel cannot be written as ONNX'):
-        engines.onnx_bytes(Bessel(), torch.randn(1, 3, 8, 8))
+        engines.onnx_bytes(Bessel().eval(), torch.randn(1, 3, 8, 8))

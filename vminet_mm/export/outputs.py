@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..models import VMISA, VMINet, VMISABlock, switch_to_deploy
-from ..ops.matrix_export import adaptive_average, separable_attention
+from ..models.serving import serve
+from ..ops.matrix_export import adaptive_average
 from ..ops.recurrent_export import recurrent_attention
 from .detectors import DenseHead, Found, RegionHead, paste
-
-EXPORT_OPS = {'matrix': separable_attention, 'recurrent': recurrent_attention}
 
 
 class Outputs(nn.Module):
@@ -236,13 +235,14 @@ def exportable(outputs: Outputs) -> Outputs:
     """
     outputs = deepcopy(outputs)
     switch_to_deploy(outputs.model)
+    serve(outputs.model)
     for name in [name for name, _ in outputs.model.named_children() if name not in outputs.parts]:
         delattr(outputs.model, name)
     for module in list(outputs.modules()):
         if isinstance(module, VMINet):
             module.channels_last = False
         elif isinstance(module, VMISA):
-            module.use_op(EXPORT_OPS[module.form])
+            module.use_op(recurrent_attention)
         elif isinstance(module, VMISABlock):
             module.with_cp = True  # the plain way, which asks nothing of sizes; no gradient is kept
         for name, child in module.named_children():

@@ -31,14 +31,23 @@ def separable_attention(
     dtype = torch.promote_types(query.dtype, torch.float32)
     embedding = F.relu6(query.to(dtype)) * key.to(dtype)
     spans = spans or (len(mask), len(mask))
-    summary = _context(embedding, alpha.to(dtype), mask, context_resize, *spans)
+    summary = context(embedding, alpha.to(dtype), mask, context_resize, *spans)
     return F.relu6(scale * summary[:, :, None, None] + beta * embedding).to(query.dtype)
 
 
-def _context(
+def context(
     embedding: Tensor, alpha: Tensor, mask: Tensor, context_resize: str, mixed: int, whole: int
 ) -> Tensor:
-    """c (B, D)."""
+    """The context c of each channel, (B, D).
+
+    Args:
+        embedding: E, (B, D, H, W).
+        alpha: (H0, W0).
+        mask: M, (L, D).
+        context_resize: ``'pool'`` or ``'interpolate'``.
+        mixed: The number of rows of the mask up to the last that differs between channels.
+        whole: The number of rows up to the last that is not 0.
+    """
     height, width = embedding.shape[-2:]
     to_rows = _matrix(alpha.shape[0], height, context_resize, alpha)
     to_columns = _matrix(alpha.shape[1], width, context_resize, alpha)
