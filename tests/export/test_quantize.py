@@ -10,7 +10,7 @@ import pytest
 
 from vminet_mm.errors import ConfigError
 from vminet_mm.export.metadata import as_texts
-from vminet_mm.export.quantize import nodes_with_weights, quantize
+from vminet_mm.export.quantize import _Pictures, nodes_with_weights, quantize
 
 MODEL = """<ir_version: 10, opset_import: ["" : 20]>
 graph (uint8[batch, height, width, 3] image) => (float[batch, 4, rows, columns] y) {
@@ -65,6 +65,23 @@ def test_close_and_heads_in_float(file: Path, folder: Path, tmp_path: Path) -> N
     ]
     apart = np.abs(results[0] - results[1]).max() / np.abs(results[0]).max()
     assert 0 < apart < 0.03
+
+
+def test_pictures_are_spread_over_sub_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ('a/0.png', 'a/1.png', 'b/0.png', 'b/1.png', 'b/notes.txt'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    seen = []
+    monkeypatch.setattr(
+        'vminet_mm.export.quantize.read_image',
+        lambda file: seen.append(str(file.relative_to(tmp_path))) or np.zeros((1, 1, 3), np.uint8),
+    )
+    pictures = _Pictures(tmp_path, 2)
+    assert pictures.get_next()['image'].shape == (1, 1, 1, 3)
+    assert pictures.get_next() and pictures.get_next() is None
+    assert seen == ['a/0.png', 'b/0.png']
 
 
 def test_wrong_folders_and_files(file: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, InputError
-from ..inference.sources import find_inputs, read_image
+from ..inference.sources import IMAGE_NAME, read_image
 from .program import require
 from .session import open_session, read_metadata
 
@@ -26,9 +26,9 @@ def quantize(
 
     Args:
         path: A file of :func:`vminet_mm.export.export` made with ``takes_uint8``.
-        pictures: A folder of pictures like those that the model will see.
+        pictures: A folder of pictures like those that the model will see, sub-folders included.
         out: The file to write.
-        number: How many pictures are looked at, from the first on.
+        number: How many pictures are looked at, spread evenly over all.
 
     Returns:
         int: How many operators were quantized.
@@ -86,10 +86,12 @@ class _Pictures:
     def __init__(self, folder: str | PathLike, number: int) -> None:
         if not Path(folder).is_dir():
             raise ConfigError(f'there is no folder {folder} for --calibrate')
-        files = find_inputs(folder).images[:number]
+        files = sorted(p for p in Path(folder).rglob('*') if IMAGE_NAME.fullmatch(p.name))
         if not files:
-            raise InputError(f'{folder} for --calibrate has no pictures')
-        self.inputs = self._read(files)
+            raise InputError(f'there is no image in {folder} or below, for --calibrate')
+        number = min(number, len(files))
+        # spread evenly: the first ones may all be of one class
+        self.inputs = self._read([files[k * len(files) // number] for k in range(number)])
 
     @staticmethod
     def _read(files: Sequence[Path]) -> Iterator[dict[str, np.ndarray]]:
