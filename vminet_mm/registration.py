@@ -18,6 +18,7 @@ LOCATIONS = {
             'vminet_mm.engine.hooks',
             'vminet_mm.engine.reliability.nonfinite',
             'vminet_mm.engine.reliability.nothing_learned',
+            'vminet_mm.inference.label_map_hook',
             'vminet_mm.inference.picture_hook',
         ),
     },

@@ -65,7 +65,7 @@ def test_saved_predictions() -> None:
     save_predictions(detector, 'a.pkl')
     assert [e.type for e in detector.test_evaluator] == ['CocoMetric', 'DumpDetResults']
     save_predictions(segmentor, 'maps')
-    assert segmentor.test_evaluator.output_dir == 'maps'
+    assert segmentor.custom_hooks[-1] == dict(type='LabelMapHook', out_dir='maps')
     with pytest.raises(ConfigError, match=r'ends with \.pkl'):
         save_predictions(detector, 'a.txt')
 

@@ -44,6 +44,18 @@ def test_of_an_annotation_file(tmp_path: Path) -> None:
         coco_ids('ab', FILES, tmp_path / 'none.json')
 
 
+def test_images_of_one_name_in_several_folders(tmp_path: Path) -> None:
+    file = tmp_path / 'ann.json'
+    names = ['a/x.jpg', 'b/x.jpg', 'y.jpg', '\u732b/y.jpg']
+    images = [dict(id=number, file_name=name) for number, name in enumerate(names)]
+    content = dict(images=images, categories=[dict(id=4, name='a')])
+    file.write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8-sig')
+    numbers, _ = coco_ids('a', [Path('val', name) for name in names], file)
+    assert list(numbers.values()) == [0, 1, 2, 3]
+    with pytest.raises(InputError, match=r'2 images x\.jpg'):
+        coco_ids('a', [Path('c/x.jpg')], file)
+
+
 def test_results_of_images_without_objects(tmp_path: Path) -> None:
     path = tmp_path / 'results.json'
     write_results(path, [], [1])

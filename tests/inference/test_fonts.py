@@ -40,8 +40,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget() -> None:
-    for function in (fonts.font_for, fonts._path_for, fonts._warn_once):
+    for function in (fonts.font_for, fonts._path_for):
         function.cache_clear()
+    fonts._has_warned = False
 
 
 def test_the_usual_font() -> None:
@@ -58,6 +59,6 @@ def test_a_font_that_has_the_letters(installed: Path) -> None:
 def test_no_font_has_them(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = []
     monkeypatch.setattr(fonts, 'print_log', lambda text, *_: said.append(text))
-    for _ in range(2):
-        assert fonts.font_for('\u72d7!', 12).getname()[0] == fonts.FAMILY
+    for text in ('\u72d7!', '\u72d7!', '\u9e1f'):
+        assert fonts.font_for(text, 12).getname()[0] == fonts.FAMILY
     assert len(said) == 1 and '\u72d7' in said[0] and 'fonts-noto-cjk' in said[0]

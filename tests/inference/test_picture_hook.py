@@ -1,5 +1,6 @@
 """--show-dir: ground truth beside the prediction, one picture an image, wherever it lies."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,13 +14,11 @@ from mmengine.structures import InstanceData, PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
+from vminet_mm.errors import ConfigError
 from vminet_mm.inference.drawing import TRUE_COLOR
-from vminet_mm.inference.picture_hook import (
-    GAP,
-    PredictionPictureHook,
-    image_folders,
-    picture_name,
-)
+from vminet_mm.inference.picture_hook import GAP, PredictionPictureHook, picture_name
+from vminet_mm.inference.predictions import write_image
+from vminet_mm.inference.sources import read_image
 from vminet_mm.tasks import CLASSIFICATION, DETECTION, SEGMENTATION, Task
 
 SIZE = (500, 600)
@@ -54,28 +53,39 @@ def predicted(task: Task, labeled: bool) -> object:
     return sample
 
 
-def draw(
-    task: Task, sample: object, folder: Path, name: str = 'a/one.png', **options: object
-) -> np.ndarray:
+class Images:
+    """A data set of image files."""
+
+    metainfo = dict(classes=('a', 'b'), palette=[(255, 0, 0), (0, 255, 0)])
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(img_path=str(self.files[index]))
+
+
+def draw(task: Task, sample: object, folder: Path, *names: str, **options: object) -> np.ndarray:
     """The picture of a sample, made as in a test of the runner."""
-    image = folder / 'images' / name
-    image.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(image), np.full((*SIZE, 3), 100, np.uint8))
-    sample.set_metainfo(dict(img_path=str(image)))
-    dataset = SimpleNamespace(
-        metainfo=dict(classes=('a', 'b'), palette=[(255, 0, 0), (0, 255, 0)]),
-        data_prefix=dict(img=str(folder / 'images')),
-    )
+    images = [folder / 'images' / name for name in names or ('one.png',)]
+    for image in images:
+        image.parent.mkdir(parents=True, exist_ok=True)
+        write_image(image, np.full((*SIZE, 3), 100, np.uint8))
     runner = SimpleNamespace(
-        test_dataloader=SimpleNamespace(dataset=dataset),
+        test_dataloader=SimpleNamespace(dataset=Images(images)),
         cfg=Config(dict(default_scope=task.scope)),
         model=torch.nn.Identity(),
         visualizer=None,
     )
     hook = PredictionPictureHook(str(folder / 'out'), **options)
     hook.before_test(runner)
-    hook.after_test_iter(runner, 0, outputs=[sample])
-    return cv2.imread(str(folder / 'out' / name))
+    for image in images:
+        sample.set_metainfo(dict(img_path=str(image)))
+        hook.after_test_iter(runner, 0, outputs=[sample])
+    return read_image(next((folder / 'out').rglob('*.png')))
 
 
 @pytest.mark.parametrize('task', [DETECTION, SEGMENTATION], ids=lambda task: task.name)
@@ -106,7 +116,7 @@ def test_a_window_shows_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     visualizer = SimpleNamespace(show=lambda *args: shown.append(args))
     hook = PredictionPictureHook(show=True, wait_time=1.5)
     monkeypatch.setattr(hook, '_draw', lambda *_: np.zeros((2, 3, 3), np.uint8))
-    hook.folders = []
+    hook.root = tmp_path
     sample = predicted(SEGMENTATION, False)
     sample.set_metainfo(dict(img_path='b/c.jpg'))
     hook.after_test_iter(SimpleNamespace(visualizer=visualizer), 0, outputs=[sample])
@@ -120,7 +130,7 @@ def test_other_predictions_are_left_to_the_library(tmp_path: Path) -> None:
     image = tmp_path / 'x.png'
     cv2.imwrite(str(image), np.full((4, 5, 3), (1, 2, 3), np.uint8))
     hook = PredictionPictureHook(str(tmp_path / 'out'))
-    hook.folders = [str(tmp_path)]
+    hook.root = tmp_path
     sample = DetDataSample(pred_panoptic_seg=label_map(), metainfo=dict(img_path=str(image)))
     hook.after_test_iter(SimpleNamespace(visualizer=visualizer), 0, outputs=[sample])
     (((name, picture, _), rest),) = calls
@@ -129,21 +139,33 @@ def test_other_predictions_are_left_to_the_library(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('path', 'expected'),
+    ('name', 'expected'),
     [
-        ('/d/val/a/x.jpg', 'a/x.jpg'),
-        ('/d/val/b/x.jpg', 'b/x.jpg'),
-        ('/d/other/x.png', 'other/x.png'),
-        ('/elsewhere/x.jpg', 'x.jpg'),
-        ('/d/val/\u732b$/x.gif.GIFX', '\u732b$/x.gif.GIFX.jpg'),
+        ('a/x.jpg', 'a/x.jpg'),
+        ('a/x.png', 'a/x.png'),
+        ('\u732b$/x.gif.GIFX', '\u732b$/x.gif.GIFX.jpg'),
     ],
 )
-def test_names_keep_their_sub_folders(path: str, expected: str) -> None:
-    assert picture_name(Path(path), ['/d/val', '/d']) == Path(expected)
+def test_names_of_pictures(name: str, expected: str) -> None:
+    assert picture_name(Path(name)) == Path(expected)
 
 
-def test_folders_of_joined_and_wrapped_data_sets() -> None:
-    one = SimpleNamespace(data_prefix=dict(img='/a/x', seg='/a/y'), data_root='/a')
-    two = SimpleNamespace(dataset=SimpleNamespace(data_prefix=dict(img_path='/b')))
-    joined = SimpleNamespace(datasets=[one, two])
-    assert set(image_folders(joined)) == {'/a/x', '/a/y', '/a', '/b'}
+@pytest.mark.parametrize('task', [DETECTION, SEGMENTATION, CLASSIFICATION], ids=lambda t: t.name)
+def test_images_of_one_name_in_several_folders(task: Task, tmp_path: Path) -> None:
+    """Without labels, of joined data sets, in Chinese folders."""
+    names = ['\u4e00 val/a/x.png', '\u4e00 val/b/x.png', '\u4e8c$/a/x.png', '\u4e8c$/b/x.png']
+    draw(task, predicted(task, False), tmp_path, *names)
+    found = sorted(str(p.relative_to(tmp_path / 'out')) for p in (tmp_path / 'out').rglob('*.png'))
+    assert found == names
+
+
+def test_images_that_are_no_files(tmp_path: Path) -> None:
+    images = Images([tmp_path])
+    images.get_data_info = lambda index: dict(img=np.zeros((2, 3, 3), np.uint8))
+    runner = SimpleNamespace(
+        test_dataloader=SimpleNamespace(dataset=images),
+        cfg=Config(dict(default_scope='mmpretrain')),
+        model=torch.nn.Identity(),
+    )
+    with pytest.raises(ConfigError, match='image files'):
+        PredictionPictureHook(str(tmp_path)).before_test(runner)

@@ -52,7 +52,7 @@ class Start:
     def text(self) -> str:
         """What was logged as text; empty where it is gone."""
         logs = sorted(self.scalars.parents[1].glob('*.log'))
-        return logs[-1].read_text(errors='replace') if logs else ''
+        return logs[-1].read_text('utf-8', errors='replace') if logs else ''
 
     def lines(self) -> list[dict]:
         """The lines of the scalars."""
@@ -112,7 +112,7 @@ def _extend(joined: list[dict], lines: list[dict]) -> None:
 
 
 def _lines(file: Path) -> Iterator[dict]:
-    for text in file.read_text().splitlines():
+    for text in file.read_text('utf-8').splitlines():
         try:
             line = json.loads(text)
         except json.JSONDecodeError:  # a killed run leaves half a line

@@ -104,8 +104,8 @@ def _name_of(folder: Path, dumped: Path) -> str | None:
     """The name of the config in a work dir; where there are several, that of the latest start."""
     configs = sorted(folder.glob('*.py'))
     if len(configs) > 1:
-        text = dumped.read_text()
-        configs = [config for config in configs if config.read_text() == text]
+        text = dumped.read_text('utf-8')
+        configs = [config for config in configs if config.read_text('utf-8') == text]
     return configs[0].stem if len(configs) == 1 else None
 
 

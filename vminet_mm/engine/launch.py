@@ -241,8 +241,8 @@ def save_predictions(cfg: Config, out: str) -> None:
         dump = dict(type=task_of(cfg).dump, out_file_path=out)
         cfg.test_evaluator = [*evaluators, dump]
     elif cfg.get('default_scope') == SEGMENTATION.scope:
-        for metric in evaluators:
-            metric.update(output_dir=out)
+        hook = dict(type='LabelMapHook', out_dir=out)
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
     else:
         raise ConfigError(f'--out {out}: give a file that ends with .pkl')
 

@@ -12,15 +12,19 @@ from ..errors import InputError
 NUM_COCO = 80  # classes, whose numbers leave these out of 1 to 90
 COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
+# name of a file: parts of a path that is listed, the name first: number of the image
+_Listed = dict[str, dict[tuple[str, ...], int]]
+
 
 def coco_ids(
     classes: Sequence[str], files: Sequence[Path], ann_file: str | PathLike | None = None
 ) -> tuple[dict[str, int], list[int]]:
     """The numbers of images and classes.
 
-    Those of an annotation file, by the names of files and classes, if there is one. Otherwise an
-    image has the number that its name is, as in COCO, if every name is another one; else its index,
-    from 1. Classes are numbered from 1; if there are 80, as COCO numbers its own.
+    Those of an annotation file, if there is one: by the names of classes and files, and by their
+    folders where files share a name. Otherwise an image has the number that its name is, as in
+    COCO, if every name is another one; else its index, from 1. Classes are numbered from 1; if
+    there are 80, as COCO numbers its own.
 
     Args:
         classes: The names of the model's classes.
@@ -42,10 +46,26 @@ def coco_ids(
     for name in classes:
         if name not in categories:
             raise InputError(f'{ann_file} has no category {name!r}, a class of the model')
-    for file in files:
-        if file.name not in images:
-            raise InputError(f'{ann_file} has no image {file.name}')
-    return {str(file): images[file.name] for file in files}, [categories[c] for c in classes]
+    numbers = {str(file): _listed(file, images, ann_file) for file in files}
+    return numbers, [categories[c] for c in classes]
+
+
+def _listed(file: Path, images: _Listed, ann_file: str | PathLike) -> int:
+    """The number of the image whose listed path agrees best with a file's, from the name up.
+
+    Raises:
+        InputError: If none has the file's name, or several agree as well.
+    """
+    parts = file.absolute().parts[::-1]
+    near = images.get(file.name)
+    if near is None:
+        raise InputError(f'{ann_file} has no image {file.name}')
+    agree = {listed: len(os.path.commonprefix((listed, parts))) for listed in near}
+    ranks = {listed: (count, count == len(listed)) for listed, count in agree.items()}
+    best = [listed for listed in near if ranks[listed] == max(ranks.values())]
+    if len(best) > 1:
+        raise InputError(f'{ann_file} has {len(best)} images {file.name}, none of them at {file}')
+    return near[best[0]]
 
 
 def write_results(path: str | PathLike, results: list[dict], category_ids: list[int]) -> None:
@@ -59,7 +79,7 @@ def write_results(path: str | PathLike, results: list[dict], category_ids: list[
     from mmdet.evaluation import CocoMetric  # no other task needs it
 
     if not results:
-        Path(path).write_text('[]')
+        Path(path).write_text('[]', encoding='utf-8')
         return
     with TemporaryDirectory(dir=Path(path).parent) as folder:
         metric = CocoMetric(format_only=True, outfile_prefix=f'{folder}/results')
@@ -76,11 +96,14 @@ def _numbers(files: Sequence[Path]) -> dict[str, int]:
     return {str(file): number for file, number in zip(files, told, strict=True)}
 
 
-def _read(ann_file: str | PathLike) -> tuple[dict[str, int], dict[str, int]]:
-    """The numbers of images by file name, and of categories by name."""
+def _read(ann_file: str | PathLike) -> tuple[_Listed, dict[str, int]]:
+    """The numbers of images, and of categories by name."""
     try:
-        content = json.loads(Path(ann_file).read_text())
-        images = {Path(image['file_name']).name: image['id'] for image in content['images']}
+        content = json.loads(Path(ann_file).read_text('utf-8-sig'))
+        images: _Listed = {}
+        for image in content['images']:
+            path = Path(image['file_name'])
+            images.setdefault(path.name, {})[path.parts[::-1]] = image['id']
         return images, {category['name']: category['id'] for category in content['categories']}
     except OSError as error:
         raise InputError(f'{ann_file} cannot be opened ({error.strerror})') from None

@@ -15,7 +15,16 @@ from .loading import load_model
 from .predictions import Detection, Prediction, Segmentation
 from .predictor import Predictor
 from .shipped import find_shipped
-from .sources import Frame, Inputs, Video, VideoWriter, common_folder, find_inputs, sub_folder_hint
+from .sources import (
+    Frame,
+    Inputs,
+    Video,
+    VideoWriter,
+    common_folder,
+    find_inputs,
+    place_below,
+    sub_folder_hint,
+)
 
 PICTURES = ('.jpeg', '.jpg', '.png')
 VIDEOS = ('.avi', '.mp4')
@@ -167,7 +176,7 @@ class Output:
 
     def _target(self, file: str) -> Path:
         """Where a file is, seen from the folder that all files are in."""
-        return Path(file).absolute().relative_to(self._root)
+        return place_below(self._root, file)
 
     def _picture(self, target: Path, suffixes: tuple[str, ...]) -> Path:
         """The file for a picture or video: of the same name if it can be of the same format."""
@@ -222,5 +231,5 @@ class Output:
 
 
 def _write_json(path: str, content: object) -> None:
-    with open(path, 'w') as file:
-        json.dump(content, file)
+    with open(path, 'w', encoding='utf-8') as file:
+        json.dump(content, file, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """Fonts that have the letters of a text: names of classes come in every language."""
 
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import matplotlib
@@ -12,7 +12,8 @@ from PIL import ImageFont
 
 FAMILY = 'DejaVu Sans'  # it comes with Matplotlib and has the letters of many languages
 _DEFAULT = Path(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf')
-_FIX = 'install a font that has them, such as fonts-noto-cjk of Debian and Ubuntu'
+_FIX = 'install a font that has such letters, for example fonts-noto-cjk of Debian and Ubuntu'
+_has_warned = False
 
 
 @lru_cache(maxsize=1024)
@@ -51,13 +52,16 @@ def _path_for(letters: frozenset[str]) -> Path:
         if codes <= _charset(Path(entry)):
             return Path(entry)
     lacking = ''.join(sorted(map(chr, codes - _charset(_DEFAULT))))
-    _warn_once(lacking)
+    _warn_once(lacking[:20])
     return _DEFAULT
 
 
-@cache
 def _warn_once(letters: str) -> None:
-    print_log(f'no installed font has {letters[:20]}, shown as boxes; {_FIX}', 'current', 30)
+    """Warn of the first text only: one font is likely to have all that is lacking."""
+    global _has_warned
+    if not _has_warned:
+        _has_warned = True
+        print_log(f'no installed font has {letters}, shown as boxes; {_FIX}', 'current', 30)
 
 
 def _candidates() -> list[str]:

@@ -1,7 +1,6 @@
 """Pictures of what a model predicts while it is tested, for ``--show-dir`` and ``--show``."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from .colors import class_colors
 from .ground_truth import draw_ground_truth
 from .loading import number_of_classes
 from .predictions import KINDS, SCORE_THR, write_image
-from .sources import IMAGE_NAME, Frame, read_image
+from .sources import IMAGE_NAME, Frame, image_root, place_below, read_image
 
 GAP = 4  # pixels between ground truth and prediction
 FIELDS = ('pred_instances', 'pred_sem_seg', 'pred_score')  # what can be drawn
@@ -27,7 +26,8 @@ FIELDS = ('pred_instances', 'pred_sem_seg', 'pred_score')  # what can be drawn
 class PredictionPictureHook(Hook):
     """Draw every image's ground truth beside its prediction during a test.
 
-    A picture has the name of its image, in the same sub-folder. Where there are no labels, the
+    A picture has the name of its image, in the same sub-folder below the folder that all images are
+    in. Where there are no labels, the
     prediction stands alone; a classifier's table marks the image's own class.
 
     Args:
@@ -55,7 +55,7 @@ class PredictionPictureHook(Hook):
         count = number_of_classes(runner.model)
         self.classes = tuple(meta.get('classes') or map(str, range(count)))
         self.colors = class_colors(len(self.classes), meta.get('palette'))
-        self.folders = sorted(image_folders(dataset), key=len, reverse=True)
+        self.root = image_root(dataset)
 
     def after_test_iter(
         self,
@@ -67,7 +67,8 @@ class PredictionPictureHook(Hook):
         """Draw a batch."""
         for sample in outputs:
             path = Path(sample.img_path)
-            file = self.out_dir and Path(self.out_dir, picture_name(path, self.folders))
+            name = picture_name(place_below(self.root, path))
+            file = self.out_dir and Path(self.out_dir, name)
             if any(field in sample for field in FIELDS):
                 picture = self._draw(path, sample.cpu())
                 if file:
@@ -93,26 +94,7 @@ class PredictionPictureHook(Hook):
         return np.hstack((labels, picture))
 
 
-def image_folders(dataset: Any) -> Iterator[str]:
-    """The folders that data sets, wrapped or joined, read images from."""
-    for part in getattr(dataset, 'datasets', ()) or [getattr(dataset, 'dataset', None)]:
-        if part is not None:
-            yield from image_folders(part)
-    prefixes = getattr(dataset, 'data_prefix', None) or {}
-    for folder in (*prefixes.values(), getattr(dataset, 'data_root', None)):
-        if isinstance(folder, str) and folder:
-            yield os.path.abspath(folder)
-
-
-def picture_name(path: Path, folders: Sequence[str]) -> Path:
-    """Where the picture of an image goes: its path below the first folder that it lies in.
-
-    Args:
-        path: The image.
-        folders: Absolute paths, the deepest first.
-    """
-    path = Path(os.path.abspath(path))
-    home = next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
-    name = path.relative_to(home)
-    is_writable = IMAGE_NAME.fullmatch(name.name) and cv2.haveImageWriter(name.name)
-    return name if is_writable else name.with_name(f'{name.name}.jpg')
+def picture_name(path: Path) -> Path:
+    """The file for an image's picture: of the same name if OpenCV writes its format."""
+    is_writable = IMAGE_NAME.fullmatch(path.name) and cv2.haveImageWriter(path.name)
+    return path if is_writable else path.with_name(f'{path.name}.jpg')

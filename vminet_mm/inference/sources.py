@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import mmcv
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 
 # by their names; a file that was named itself may be called anything
 IMAGE_NAME = re.compile(
@@ -287,4 +288,23 @@ class VideoWriter:
 
 def common_folder(paths: Sequence[Path]) -> Path:
     """The deepest folder that all files are in; of no file, the one we are in."""
-    return Path(os.path.commonpath([path.absolute().parent for path in paths] or [Path.cwd()]))
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    return Path(os.path.commonpath(folders or [Path.cwd()]))
+
+
+def image_root(dataset: Any) -> Path:
+    """The deepest folder that all images of a data set, wrapped or joined, are in.
+
+    Raises:
+        ConfigError: If it keeps its images in memory, as mmpretrain's CIFAR does.
+    """
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    if not all(info.get('img_path') for info in infos):
+        raise ConfigError('pictures of predictions need image files, and the data set has none')
+    return common_folder([Path(info['img_path']) for info in infos])
+
+
+def place_below(root: Path, file: str | os.PathLike) -> Path:
+    """Where a file is, seen from a folder; of a file elsewhere, its name."""
+    path = Path(os.path.abspath(file))
+    return path.relative_to(root) if path.is_relative_to(root) else Path(path.name)

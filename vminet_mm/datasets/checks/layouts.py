@@ -212,7 +212,7 @@ def check_listed_labels(report: Report, split: str, dataset: Any) -> None:
     classes = dataset.metainfo.get('classes')
     if not dataset.ann_file or classes is None or not dataset.with_label:
         return
-    lines = Path(dataset.ann_file).read_text().splitlines()
+    lines = Path(dataset.ann_file).read_text('utf-8').splitlines()
     labels = {line.strip().rpartition(' ')[2] for line in lines if line.strip()}
     outside = sorted(
         label for label in labels if not label.isdecimal() or int(label) >= len(classes)
