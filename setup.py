@@ -98,7 +98,15 @@ setup(
             'setuptools<82',
         ],
         'bench': ['timm'],  # the peers of the benchmark
-        'tests': ['hypothesis', 'markdown-it-py', 'pytest', 'pytest-xdist', 'ruff', 'scipy'],
+        'tests': [
+            'hypothesis',
+            'markdown-it-py',
+            'pytest',
+            'pytest-xdist',
+            'ruff',
+            'scipy',
+            'tensorboard',
+        ],
         'vis': ['grad-cam'],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],
     },

@@ -1,10 +1,19 @@
 """Top-level settings that would be without effect."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config
+from mmengine.registry import VISUALIZERS, DefaultScope
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vminet_mm.engine import load_config
 from vminet_mm.engine.settings import apply_vis_backends, require_read_settings
 from vminet_mm.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -58,3 +67,22 @@ def test_vis_backends(top: list | None, inner: list, options: dict, expected: li
         cfg.vis_backends = top
     apply_vis_backends(cfg, options)
     assert cfg.visualizer.vis_backends == expected
+
+
+def test_the_documented_line_writes_for_tensorboard(tmp_path: Path) -> None:
+    """In a config of one's own that inherits a shipped one."""
+    page = (ROOT / 'docs/visualization.md').read_text()
+    (line,) = re.findall('^vis_backends = .*TensorboardVisBackend.*$', page, re.MULTILINE)
+    config = tmp_path / 'config.py'
+    config.write_text(f"_base_ = 'vminet_mm::cls/vminet-ti_mini.py'\n{line}\n")
+    cfg = load_config(config)
+    apply_vis_backends(cfg, {})
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='b', save_dir=str(tmp_path)))
+    for step, loss in enumerate((2.5, 1.25)):
+        visualizer.add_scalars(dict(loss=loss), step=step)
+    visualizer.close()
+    events = EventAccumulator(str(tmp_path / 'vis_data')).Reload()
+    assert [event.value for event in events.Scalars('loss')] == [2.5, 1.25]
+    lines = (tmp_path / 'vis_data/scalars.json').read_text().splitlines()
+    assert [json.loads(line)['loss'] for line in lines] == [2.5, 1.25]

@@ -216,7 +216,8 @@ def encode_masks(masks: np.ndarray) -> list[dict]:
     Returns:
         list: N dicts of ``size`` (H, W) and ``counts`` (text).
     """
-    encoded = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))
+    # one by one, for those of a large image fill the memory as they are
+    encoded = [rle.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in masks]
     return [dict(size=list(one['size']), counts=one['counts'].decode()) for one in encoded]
 
 
