@@ -50,6 +50,8 @@ def test_segmentor(exports: dict[str, Exported]) -> None:
     found, expected = both(exports['segmentor'])
     same = found.pred_sem_seg.data == expected.pred_sem_seg.data
     assert same.shape == (1, 128, 160) and same.float().mean() > 0.999
+    metrics = score(exports['segmentor'].cfg, exports['segmentor'].done.path)
+    assert 0 <= metrics['mIoU'] <= 100 and {type(value) for value in metrics.values()} == {float}
 
 
 @pytest.mark.usefixtures('here')

@@ -160,4 +160,4 @@ def score(
         default_hooks=dict(checkpoint=None),
         cfg=cfg,
     )
-    return runner.test()
+    return {name: float(value) for name, value in runner.test().items()}  # not numpy's, for JSON
