@@ -69,7 +69,6 @@ setup(
         'jinja2',
         'matplotlib',
         'numpy',
-        'opencv-python-headless',
         'pillow',
         'pycocotools',
         'pyyaml',
