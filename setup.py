@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 # what an installed package has under .mim, where MMEngine and mim look for it
 SHIPPED = ('configs', 'tools', 'demo', 'weights', 'model-index.yml')
-URL = 'https://arxiv.org/abs/2501.02040'
+PAPER = 'https://arxiv.org/abs/2501.02040'
 version: dict[str, str] = {}
 exec((ROOT / 'vminet_mm/version.py').read_text(), version)
 
@@ -43,14 +43,16 @@ setup(
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    project_urls={'Paper': URL},
+    project_urls={'Paper': PAPER, "Authors' code": 'https://github.com/yws-wxs/VMINet'},
     classifiers=[
         'Development Status :: 4 - Beta',
         'Intended Audience :: Science/Research',
         'Operating System :: OS Independent',
         'Programming Language :: Python :: 3',
         *(f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)),
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Topic :: Scientific/Engineering :: Image Recognition',
+        'Typing :: Typed',
     ],
     keywords='computer vision, backbone, linear attention, OpenMMLab',
     cmdclass={'build_py': BuildWithMim},

@@ -1,9 +1,11 @@
 """The wheel, installed beside the stack, in an empty folder: configs, tools and the command."""
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,17 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ('configs', 'demo', 'tools', 'vminet_mm', 'weights')
 FILES = ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.toml', 'setup.py')
 PIP = (sys.executable, '-m', 'pip', '--quiet', '--no-input', '--disable-pip-version-check')
+# import names that are not those of the registry
+DISTRIBUTIONS = {
+    'PIL': 'pillow',
+    'cv2': 'opencv-python-headless',
+    'mmcv': 'mmcv-lite',
+    'mmseg': 'mmsegmentation',
+    'pytorch_grad_cam': 'grad-cam',
+    'yaml': 'pyyaml',
+}
+# brought by torch, or used where they are installed
+NOT_REQUIRED = {'triton', 'openvino', 'transformers'}
 CONFIG = """
 _base_ = 'vminet_mm::mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py'
 train_dataloader = dict(batch_size=4, num_workers=0)
@@ -61,13 +74,62 @@ def run(installed: Path, tmp_path: Path):
 
 def test_it_holds_configs_tools_and_the_model_index(installed: Path) -> None:
     package = installed / 'vminet_mm'
-    for folder in ('configs', 'demo', 'tools'):
-        files = {path.relative_to(ROOT) for path in (ROOT / folder).rglob('*.[psym]*')}
+    for folder in ('configs', 'demo', 'tools', 'weights'):
+        files = {path.relative_to(ROOT) for path in (ROOT / folder).rglob('*.[psyjm]*')}
         files = {path for path in files if '__pycache__' not in path.parts}
         assert files and all((package / '.mim' / path).is_file() for path in files)
     assert (package / '.mim/model-index.yml').is_file()
     assert (package / 'py.typed').is_file()
     assert (installed / 'bin/vminet_mm').is_file()
+
+
+@pytest.fixture(scope='module')
+def metadata(installed: Path) -> Distribution:
+    return PathDistribution(next(installed.glob('vminet_mm-*.dist-info')))
+
+
+def test_everything_that_is_imported_is_required(metadata: Distribution) -> None:
+    required = {line.partition(';')[0].strip() for line in metadata.requires}
+    names = {line.split('>')[0].split('=')[0].split('<')[0] for line in required}
+    imported = set()
+    for path in (ROOT / 'vminet_mm').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition('.')[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.partition('.')[0])
+    foreign = imported - sys.stdlib_module_names - NOT_REQUIRED
+    assert {'torch', 'mmengine', 'scipy'} <= foreign
+    assert {DISTRIBUTIONS.get(name, name) for name in foreign} - names == set()
+
+
+def test_it_says_what_it_is_and_where_it_comes_from(metadata: Distribution) -> None:
+    said = metadata.metadata
+    urls = dict(url.split(', ') for url in said.get_all('Project-URL'))
+    assert {'Paper', "Authors' code"} <= set(urls)
+    assert all(url.startswith('https://') for url in urls.values())
+    classifiers = said.get_all('Classifier')
+    assert 'Typing :: Typed' in classifiers and 'Operating System :: OS Independent' in classifiers
+    for minor in range(10, 14):
+        assert f'Programming Language :: Python :: 3.{minor}' in classifiers
+    assert said['Requires-Python'] == '>=3.10' and said['Description'].startswith('# VMINet')
+
+
+def test_shipped_weights_are_found_by_name_and_by_the_hub(run, installed: Path) -> None:
+    code = """if True:
+        import numpy, torch, vminet_mm
+        from mmengine.hub import get_config, get_model
+        from vminet_mm import load_model
+        name = 'vminet_mm::mask_rcnn/mask-rcnn_vminet-ti_fpn_nuclei.py'
+        by_name = load_model('mask-rcnn_vminet-ti_nuclei', device='cpu').model
+        by_hub = get_model(name, pretrained=True)
+        assert type(by_hub).__name__ == 'MaskRCNN'
+        for key, tensor in by_name.state_dict().items():
+            assert torch.equal(tensor, by_hub.state_dict()[key]), key
+        print(get_config(name, pretrained=True).model_path)
+    """
+    said = run('-c', code)
+    assert f'{installed}/vminet_mm/.mim/weights/mask-rcnn_vminet-ti_nuclei/weights.pth' in said
 
 
 def test_a_detector_trains_from_an_empty_folder(run, installed: Path, tmp_path: Path) -> None:

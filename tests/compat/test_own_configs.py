@@ -1,12 +1,14 @@
 """Configs of packages: ours are known, and those of others are found without their metafiles."""
 
 from pathlib import Path
+from types import ModuleType
 
 import mmdet
 import pytest
 from mmengine.config import Config
 from mmengine.config import utils as config_utils
 
+from vminet_mm.compat import own_configs
 from vminet_mm.compat.own_configs import shipped
 
 BASE = '_base_/schedules/schedule_1x.py'
@@ -41,3 +43,17 @@ def test_what_is_not_there_is_left_to_mmengine() -> None:
         Config._get_cfg_path('mmdet::nothing/x.py', 'a.py')
     with pytest.raises(ModuleNotFoundError):
         Config._get_cfg_path('mmocr::x/x.py', 'a.py')
+
+
+def test_mim_copies_what_is_shipped_and_downloads_the_rest(tmp_path: Path) -> None:
+    """Mim is a stand-in here: it is not among what the tests install."""
+    asked = []
+    mim = ModuleType('mim.commands.download')
+    mim.download_from_file = lambda url, dest, **_: asked.append(url)
+    own_configs.fix(mim)
+    weights = 'weights/mask-rcnn_vminet-ti_nuclei/weights.pth'
+    mim.download_from_file(weights, str(tmp_path / 'weights.pth'), check_certificate=True)
+    assert (tmp_path / 'weights.pth').read_bytes() == shipped(weights).read_bytes()
+    for url in ('https://example.org/a.pth', 'weights/missing.pth'):
+        mim.download_from_file(url, str(tmp_path / 'a.pth'))
+    assert asked == ['https://example.org/a.pth', 'weights/missing.pth']

@@ -58,7 +58,10 @@ PIECES = (
     Piece(
         'own_configs',
         '`vminet_mm::` configs are refused, and others looked up in all metafiles',
-        ('mmengine.config.utils', 'mmengine.config.config'),
+        (
+            *('mmengine.config.utils', 'mmengine.config.config', 'mmengine.hub.hub'),
+            'mim.commands.download',
+        ),
     ),
     Piece(
         'data_errors',
