@@ -69,6 +69,7 @@ setup(
         'torch>=2.4',
         'torchvision>=0.19',
         'jinja2',
+        'filelock',
         'matplotlib',
         'numpy',
         'pillow',

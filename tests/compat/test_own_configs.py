@@ -48,7 +48,7 @@ def test_what_is_not_there_is_left_to_mmengine() -> None:
 def test_mim_copies_what_is_shipped_and_downloads_the_rest(tmp_path: Path) -> None:
     """Mim is a stand-in here: it is not among what the tests install."""
     asked = []
-    mim = ModuleType('mim.commands.download')
+    mim = ModuleType('mim.utils.utils')
     mim.download_from_file = lambda url, dest, **_: asked.append(url)
     own_configs.fix(mim)
     weights = 'weights/mask-rcnn_vminet-ti_nuclei/weights.pth'

@@ -36,7 +36,7 @@ def fix(module: ModuleType) -> None:
     if module.__name__ == 'mmengine.hub.hub':
         wrap(module, 'get_config', _config_with_weights, __name__)
         wrap(module, 'get_model', _model_in_its_scope, __name__)
-    elif module.__name__ == 'mim.commands.download':
+    elif module.__name__ == 'mim.utils.utils':
         wrap(module, 'download_from_file', _copy_or_download, __name__)
     elif hasattr(module, 'Config'):
         wrap(module.Config, '_get_cfg_path', _path_and_scope, __name__)

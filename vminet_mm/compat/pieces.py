@@ -60,7 +60,7 @@ PIECES = (
         '`vminet_mm::` configs are refused, and others looked up in all metafiles',
         (
             *('mmengine.config.utils', 'mmengine.config.config', 'mmengine.hub.hub'),
-            'mim.commands.download',
+            'mim.utils.utils',
         ),
     ),
     Piece(
