@@ -11,7 +11,9 @@ from tiny_configs import tiny_config
 
 from vminet_mm.analysis import benchmark, downstream
 from vminet_mm.analysis.benchmark import Case, Settings, machine, run_benchmark
+from vminet_mm.analysis.made_targets import add_target
 from vminet_mm.analysis.model_zoo import parse_spec
+from vminet_mm.tasks import DETECTION
 
 ROOT = Path(__file__).parents[2]
 SIZE = (64, 96)
@@ -205,6 +207,38 @@ def test_downstream_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     # as many objects as the config allows, all of which go through the mask head
     assert rows[names[0]]['detections'] == 2 * 20 and rows[names[1]]['detections'] is None
     assert data['settings']['baseline'] == names[0]
+
+
+def test_downstream_tool_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    switches = ['--mode', 'train', '--size', 64, 96, '--batch', 2, '--json', tmp_path / 'a.json']
+    run_tool(monkeypatch, 'benchmark_downstream', DETECTOR, SEGMENTOR, *switches, *QUICK)
+    rows = json.loads((tmp_path / 'a.json').read_text())['rows']
+    assert [(row['model'], row['mode']) for row in rows] == [
+        (path.stem, 'train') for path in (DETECTOR, SEGMENTOR)
+    ]
+    assert all(row['images_per_second'] > 0 and row['memory_bytes'] > 0 for row in rows)
+    assert [row['detections'] for row in rows] == [None, None]
+
+
+@pytest.mark.parametrize('task', ['detection', 'segmentation', 'classification'])
+def test_a_training_step_of_a_whole_model(task: str) -> None:
+    trainer = downstream.Trainer(tiny_config(task), Settings(batch=2, sizes=((64, 96),)))
+    weights = [parameter.clone() for parameter in trainer.model.backbone.parameters()]
+    losses = trainer()
+    assert losses and all(bool(value.isfinite()) for value in losses.values())
+    after = trainer.model.backbone.parameters()
+    assert not all(torch.equal(*pair) for pair in zip(weights, after, strict=True))
+
+
+def test_made_up_objects_lie_within_the_image() -> None:
+    sample = DETECTION.make_sample()
+    add_target(DETECTION, sample, (40, 64), 3)
+    objects = sample.gt_instances
+    left, top, right, bottom = objects.bboxes.unbind(1)
+    assert left.min() >= 0 and top.min() >= 0 and right.max() <= 64 and bottom.max() <= 40
+    widths, heights = right - left, bottom - top
+    assert len(objects) == 8 and widths.min() >= 16 and widths.max() <= 32 and heights.min() >= 10
+    assert objects.masks.areas.tolist() == (widths * heights).tolist()
 
 
 @pytest.mark.parametrize(

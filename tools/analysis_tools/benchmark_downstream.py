@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from vminet_mm.analysis import downstream
+from vminet_mm.analysis.benchmark import MODES
 from vminet_mm.analysis.benchmark_switches import add_switches, make_settings, publish
 from vminet_mm.engine import add_cfg_options, load_config, run_tool
 from vminet_mm.errors import ConfigError
@@ -26,6 +27,9 @@ def parse_args() -> argparse.Namespace:
         nargs=2,
         metavar=('H', 'W'),
         help='of the images; by default ' + SIZES_TEXT,
+    )
+    parser.add_argument(
+        '--mode', choices=MODES, default='infer', help='a test or a training step; %(default)s'
     )
     parser.add_argument('--batch', type=int, default=1, help='images in a batch; %(default)s')
     parser.add_argument(
@@ -47,7 +51,9 @@ def main(args: argparse.Namespace) -> None:
         task_of(cfg, name)
     try:
         sizes = (tuple(args.size),) if args.size else ()
-        settings = make_settings(args, batch=args.batch, sizes=sizes, memory_format='contiguous')
+        settings = make_settings(
+            args, batch=args.batch, sizes=sizes, memory_format='contiguous', modes=(args.mode,)
+        )
         report = downstream.run_downstream(configs, settings, args.deploy, args.baseline)
     except ValueError as error:
         raise ConfigError(str(error)) from error
