@@ -17,14 +17,17 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from vminet_mm.tasks import TASKS
+
 LOCK = Path(__file__).resolve().parents[1] / 'requirements/lock.txt'
 PURE = (
     *('addict', 'einops', 'ftfy', 'importlib-metadata', 'lazy-importer', 'mat4py', 'mmcv-lite'),
-    *('mmdet', 'mmengine', 'mmpretrain', 'mmsegmentation', 'model-index', 'modelindex'),
+    *('markdown', 'mmengine', 'model-index', 'modelindex'),
+    *(task.distributions[0] for task in TASKS),
     *('ordered-set', 'platformdirs', 'prettytable', 'setuptools', 'termcolor', 'terminaltables'),
     *('timm', 'wcwidth', 'yapf', 'zipp'),
 )
-COMPILED = ('pycocotools', 'shapely')
+COMPILED = ('pycocotools', 'regex', 'shapely')
 PLATFORMS = ('manylinux_2_28_x86_64', 'manylinux_2_17_x86_64', 'manylinux2014_x86_64')
 
 
