@@ -72,10 +72,22 @@ def test_iterations_and_processes_have_seeds_of_their_own(monkeypatch: pytest.Mo
     seen = []
     for rank, iteration in ((0, 0), (0, 1), (1, 0), (0, 0)):
         monkeypatch.setattr(randomness, 'get_rank', lambda rank=rank: rank)
-        runner = type('Runner', (), dict(seed=9, iter=iteration))()
+        runner = type('Runner', (), dict(seed=9, iter=iteration, model=torch.nn.Linear(1, 1)))()
         IterationSeedHook().before_train_iter(runner, 0, data_batch=None)
         seen.append(numbers())
     assert seen[0] == seen[3] and len(set(seen)) == 3
+
+
+def test_of_the_devices_only_the_current_one_is_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none where nothing is drawn on a device."""
+    seeds = []
+    monkeypatch.setattr(torch.cuda, 'manual_seed', seeds.append)
+    monkeypatch.setattr(torch.cuda, 'manual_seed_all', lambda seed: pytest.fail('all devices'))
+    seed_generators(4, 2)
+    seed_generators(4, 2, device=torch.device('cpu'))
+    assert seeds == []
+    seed_generators(4, 2, device=torch.device('cuda', 1))
+    assert seeds == [torch.default_generator.initial_seed()]
 
 
 def test_keys_are_places_among_the_draws_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:

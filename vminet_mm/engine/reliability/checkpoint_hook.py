@@ -85,7 +85,7 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process() and '://' not in str(self.out_dir):
             for partial in Path(self.out_dir).glob(f'.*{_PARTIAL}'):  # of a run that was killed
                 partial.unlink()
-        self.signals = StopSignals()
+        self.signals: StopSignals = runner.stop_signals
         self.signals.listen()
         if _validation_is_due(runner):
             runner.logger.info('Validating first: the run that is resumed did not finish it')
@@ -98,8 +98,9 @@ class SafeCheckpointHook(CheckpointHook):
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Save at the interval, and stop if any process was asked to."""
         super().after_train_iter(runner, *args, **kwargs)
+        signum = self.signals.after_iteration()
         if _gradients_are_used(runner):
-            self._stop_if(self.signals.agreed(), runner, runner.iter + 1)
+            self._stop_if(signum, runner, runner.iter + 1)
 
     def after_val_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Stop within a validation if nothing is lost by it: the state is saved, and no other
@@ -117,7 +118,7 @@ class SafeCheckpointHook(CheckpointHook):
             if newest.parent == Path(self.out_dir):
                 # once more, now that the validation is a part of the state
                 self._write(runner, newest.name, dict(epoch=runner.epoch, iter=runner.iter))
-        self._stop_if(self.signals.agreed(), runner, runner.iter)
+        self._stop_if(self.signals.now(), runner, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
         """Publish, and leave the signals alone."""

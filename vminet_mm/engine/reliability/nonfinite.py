@@ -14,12 +14,13 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...errors import CheckpointWriteError, NonFiniteError
+from .exchange import LargestOfAll
 from .nonfinite_search import non_finite_weights, search
 from .randomness import IterationSeedHook
+from .stopping import StopSignals
 
 NON_FINITE = 'non_finite.pth'  # no name that --resume looks for by itself
 
@@ -36,7 +37,8 @@ class NonFiniteLossHook(Hook):
 
     An iteration costs one test of a number and a copy of the norms' statistics, both on the device.
     The answer travels to the host while the backward pass is computed, so that no time is spent
-    waiting; several processes exchange it as one number.
+    waiting; several processes exchange it as one message, which also says whether one of them was
+    asked to stop.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,9 @@ class NonFiniteLossHook(Hook):
         """Look at every loss from now on."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.statistics = _NormStatistics(model)
+        # MMEngine's own runner has none
+        self.signals: StopSignals = getattr(runner, 'stop_signals', StopSignals())
+        self.signals.is_carried = True
         wrapper = runner.optim_wrapper
         self.watched = [*wrapper.values()] if isinstance(wrapper, OptimWrapperDict) else [wrapper]
         for one in self.watched:
@@ -73,6 +78,7 @@ class NonFiniteLossHook(Hook):
         """Leave the optimizers as they were."""
         for one in self.watched:
             del one.backward
+        self.signals.is_carried = False
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse weights that are not finite: they would replace a checkpoint that is of use.
@@ -99,9 +105,10 @@ class NonFiniteLossHook(Hook):
         **kwargs,
     ) -> None:
         """The backward pass; after it, and before the weights change, the answer is there."""
-        verdict = _Verdict(loss)
+        message = LargestOfAll(_message(loss, self.signals.asked))
         backward(loss, **kwargs)
-        if verdict.is_bad():
+        is_bad, self.signals.agreed = message.read()
+        if is_bad:
             self._stop(runner, model, optim_wrapper)
 
     def _stop(self, runner: Runner, model: nn.Module, optim_wrapper: OptimWrapper) -> None:
@@ -147,32 +154,13 @@ def _fix(optim_wrapper: OptimWrapper) -> str:
     return f'Fix the data or try {wider}a lower learning rate or optim_wrapper.clip_grad'
 
 
-class _Verdict:
-    """Whether the loss of any process is not finite. All of them have to ask.
-
-    Args:
-        loss: Of this process; the question is put at once.
-    """
-
-    def __init__(self, loss: Tensor) -> None:
-        self.flag = (~torch.isfinite(loss.detach())).any().to(torch.int32)
-        self.pending = None
-        if get_world_size() > 1:
-            self.pending = dist.all_reduce(self.flag, dist.ReduceOp.MAX, async_op=True)
-        if self.flag.is_cuda:
-            if self.pending is not None:
-                self.pending.wait()  # the GPU does, not this process
-            self.flag = self.flag.to('cpu', non_blocking=True)
-            self.pending = torch.cuda.Event()
-            self.pending.record()
-
-    def is_bad(self) -> bool:
-        """The answer, which takes as long as the slowest forward pass."""
-        if isinstance(self.pending, torch.cuda.Event):
-            self.pending.synchronize()
-        elif self.pending is not None:
-            self.pending.wait()
-        return bool(self.flag)
+def _message(loss: Tensor, asked: int) -> Tensor:
+    """Whether the loss is not finite, and the signal to stop: two numbers, in three kernels and
+    without a copy to the device."""
+    message = torch.full((2,), asked, dtype=torch.int32, device=loss.device)
+    # of infinity and NaN, 0 times it is NaN
+    torch.ne(loss.detach().reshape(()) * 0, 0, out=message[0])
+    return message
 
 
 class _NormStatistics:

@@ -25,7 +25,7 @@ from .checkpoint_hook import INTERRUPTED, SafeCheckpointHook, replacing
 from .nonfinite import NonFiniteLossHook
 from .nothing_learned import NothingLearnedHook
 from .randomness import IterationSeedHook, number_draws
-from .stopping import ignore_signals_in_worker
+from .stopping import StopSignals, ignore_signals_in_worker
 
 
 @dataclass(frozen=True)
@@ -249,6 +249,7 @@ class ResumableRunner(Runner):
         kind = hook['type'] if isinstance(hook, dict) else None
         if kind in (CheckpointHook, 'CheckpointHook', 'mmengine.CheckpointHook'):
             hooks['checkpoint'] = dict(hook, type=SafeCheckpointHook)
+        self.stop_signals = StopSignals()
         super().register_default_hooks(hooks)
         self.register_hook(IterationSeedHook())
 

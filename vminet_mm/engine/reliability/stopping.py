@@ -7,18 +7,30 @@ from collections.abc import Callable
 from types import FrameType
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import get_comm_device, get_world_size
+
+from .exchange import LargestOfAll
 
 
 class StopSignals:
-    """Remembers whether the run was asked to stop. A second SIGINT (Ctrl-C) interrupts at once."""
+    """Remembers whether the run was asked to stop. A second SIGINT (Ctrl-C) interrupts at once.
+
+    Attributes:
+        asked: The signal that this process got, or 0.
+        agreed: The signal that all processes know of, or 0.
+        is_carried: Whether another message takes ``asked`` along in every iteration and sets
+            ``agreed``, as that of :class:`.NonFiniteLossHook` does.
+    """
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.asked = self.agreed = 0
+        self.is_carried = False
+        self._sent: LargestOfAll | None = None
         self._before: dict[int, Callable | int | None] = {}
 
     def listen(self) -> None:
         """Catch the signals from now on (in a main thread: no other receives any)."""
+        self.asked = self.agreed = 0
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGTERM, signal.SIGINT):
                 self._before[signum] = signal.signal(signum, self._note)
@@ -29,13 +41,26 @@ class StopSignals:
             signal.signal(signum, handler)
         self._before.clear()
 
-    def agreed(self) -> int:
-        """The signal that any of the processes got, or 0. All have to call it together."""
+    def after_iteration(self) -> int:
+        """The signal of any process, or 0; all call it together, and none waits for the others.
+
+        What no other message carries is sent here and read at the next call.
+        """
         if get_world_size() == 1:
-            return self.asked
-        asked = torch.tensor(self.asked)
-        all_reduce(asked, 'max')
-        return int(asked)
+            self.agreed = self.asked
+        elif not self.is_carried:
+            before, self._sent = self._sent, self._send()
+            if before is not None:
+                (self.agreed,) = before.read()
+        return self.agreed
+
+    def now(self) -> int:
+        """The signal of any process, or 0, after waiting for all of them."""
+        (self.agreed,) = self._send().read()
+        return self.agreed
+
+    def _send(self) -> LargestOfAll:
+        return LargestOfAll(torch.tensor([self.asked], device=get_comm_device()))
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         # a launcher and a scheduler may both pass on the same SIGTERM; who presses twice means it

@@ -1,0 +1,270 @@
+"""What the hooks of a training cost an iteration, and the loop of MMEngine beside ours."""
+
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.fileio import dump, load
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import distributed as dist
+from torch.multiprocessing.spawn import spawn
+
+from ..engine.reliability.nonfinite import NonFiniteLossHook
+from ..engine.reliability.resume import ResumableRunner
+
+WARMUP = 5  # iterations that are not counted
+OURS = 'vminet_mm'
+
+
+@dataclass(frozen=True)
+class HookCost:
+    """One hook.
+
+    Attributes:
+        hook: Its class.
+        is_ours: Whether this package brings it.
+        seconds: Of the process itself in one iteration, the median.
+        messages: That it sends to the other processes in one iteration.
+    """
+
+    hook: str
+    is_ours: bool
+    seconds: float
+    messages: float
+
+
+@dataclass(frozen=True)
+class LoopCosts:
+    """What a training takes.
+
+    Attributes:
+        processes: How many trained together.
+        seconds: Of an iteration, data loading included; the median of all rounds.
+        stock_seconds: The same in MMEngine's runner, without a hook of ours.
+        ratio: Of both, the median of the rounds.
+        hooks: The hooks, the most expensive first.
+    """
+
+    processes: int
+    seconds: float
+    stock_seconds: float
+    ratio: float
+    hooks: list[HookCost]
+
+    def table(self) -> str:
+        """Lines to print."""
+        lines = [f'{"hook":26} {"ours":4} {"ms":>8} {"messages":>8}']
+        lines += [
+            f'{cost.hook:26} {"yes" if cost.is_ours else "":4} {cost.seconds * 1e3:8.3f} '
+            f'{cost.messages:8g}'
+            for cost in self.hooks
+        ]
+        ours = sum(cost.seconds for cost in self.hooks if cost.is_ours)
+        return '\n'.join(
+            [
+                *lines,
+                f'{self.processes} process(es): {self.seconds * 1e3:.2f} ms an iteration, '
+                f"{self.stock_seconds * 1e3:.2f} ms in MMEngine's own loop, "
+                f'ratio {self.ratio:.3f}; our hooks take {ours * 1e3:.3f} ms',
+            ]
+        )
+
+
+def measure(cfg: Config, processes: int, iterations: int, rounds: int) -> LoopCosts:
+    """Train with and without the hooks of this package, in turn.
+
+    Args:
+        cfg: The config of a training whose data are there.
+        processes: How many train together on this machine; they talk by what ``env_cfg.dist_cfg``
+            says.
+        iterations: How many are timed in a round.
+        rounds: How often each loop is timed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        job = (_shortened(cfg, iterations).to_dict(), processes, rounds, folder)
+        if processes == 1:
+            _train_in_turn(0, *job)
+        else:
+            spawn(_train_in_turn, args=job, nprocs=processes)
+        found = load(f'{folder}/costs.json')
+    hooks = [HookCost(**cost) for cost in found.pop('hooks')]
+    return LoopCosts(**found, hooks=hooks)
+
+
+def _shortened(cfg: Config, iterations: int) -> Config:
+    """A training of some iterations that neither validates nor saves."""
+    cfg = Config(cfg.to_dict())
+    cfg.train_cfg = dict(by_epoch=False, max_iters=WARMUP + iterations, val_interval=10**9)
+    cfg.param_scheduler = []
+    for name in ('val_cfg', 'val_dataloader', 'val_evaluator'):
+        cfg[name] = None
+    for name in ('test_cfg', 'test_dataloader', 'test_evaluator', 'load_from'):
+        cfg[name] = None
+    cfg.setdefault('default_hooks', {})
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)
+    cfg.default_hooks.pop('visualization', None)
+    cfg.log_level = 'ERROR'
+    return cfg
+
+
+def _train_in_turn(rank: int, cfg: dict, processes: int, rounds: int, folder: str) -> None:
+    """What each process does; the first writes the figures."""
+    cfg = Config(cfg)
+    if processes > 1:
+        _join(rank, processes, folder)
+        cfg.launcher = 'pytorch'
+    stock, ours, costs = [], [], defaultdict(list)
+    for number in range(rounds):
+        for kind, seconds in ((Runner, stock), (ResumableRunner, ours)):
+            name = f'{kind.__name__}{number}'
+            run = _build(cfg, kind, Path(folder, name))
+            clock = _Clock(run)
+            run.train()
+            seconds.append(median(clock.iterations()))
+            if kind is ResumableRunner:
+                for key, values in clock.costs().items():
+                    costs[key] += values
+    if rank == 0:
+        ratio = median(mine / other for mine, other in zip(ours, stock, strict=True))
+        report = LoopCosts(processes, median(ours), median(stock), ratio, _summary(costs))
+        dump(asdict(report), f'{folder}/costs.json')
+    if processes > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def _join(rank: int, processes: int, folder: str) -> None:
+    """Make the process one of several, through a file and without a port."""
+    os.environ |= {'LOCAL_RANK': str(rank), 'RANK': str(rank), 'WORLD_SIZE': str(processes)}
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    is_gpu = torch.cuda.is_available()
+    if is_gpu:
+        torch.cuda.set_device(rank)
+    dist.init_process_group(
+        'nccl' if is_gpu else 'gloo',
+        init_method=f'file://{folder}/store',
+        rank=rank,
+        world_size=processes,
+    )
+
+
+def _build(cfg: Config, kind: type[Runner], work_dir: Path) -> Runner:
+    cfg = Config(cfg.to_dict())
+    cfg.work_dir, cfg.experiment_name = str(work_dir), work_dir.name
+    if kind is Runner:
+        hooks = cfg.get('custom_hooks') or []
+        cfg.custom_hooks = [hook for hook in hooks if hook['type'] != 'NormStatisticsHook']
+        for name in ('non_finite', 'nothing_learned'):
+            cfg.default_hooks.pop(name, None)
+    return kind.from_cfg(cfg)
+
+
+def _summary(costs: dict[tuple[str, bool], list[tuple[float, int]]]) -> list[HookCost]:
+    rows = []
+    for (hook, is_ours), calls in costs.items():
+        seconds, messages = zip(*calls, strict=True)
+        rows.append(HookCost(hook, is_ours, median(seconds), median(messages)))
+    return sorted(rows, key=lambda row: -row.seconds)
+
+
+class _Clock(Hook):
+    """Times a run's hooks from within it.
+
+    Args:
+        runner: Not yet trained.
+    """
+
+    priority = 'HIGHEST'
+
+    def __init__(self, runner: Runner) -> None:
+        self.begins: list[float] = []
+        self.spent: dict[tuple[str, bool], list[list]] = {}
+        for hook in runner.hooks:
+            self._watch(hook)
+        runner.register_hook(self)
+
+    def iterations(self) -> list[float]:
+        """Seconds of each iteration after the first few."""
+        counted = self.begins[WARMUP:]
+        return [end - begin for begin, end in zip(counted, counted[1:], strict=False)]
+
+    def costs(self) -> dict[tuple[str, bool], list[tuple[float, int]]]:
+        """Seconds and messages of each hook and iteration after the first few."""
+        return {key: [*map(tuple, calls[WARMUP:])] for key, calls in self.spent.items()}
+
+    def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Begin an iteration."""
+        self.begins.append(time.perf_counter())
+        for calls in self.spent.values():
+            calls.append([0.0, 0])
+
+    def _watch(self, hook: Hook) -> None:
+        key = (type(hook).__name__, type(hook).__module__.startswith(OURS))
+        self.spent[key] = []
+        for name in ('before_train_iter', 'after_train_iter'):
+            setattr(hook, name, partial(self._timed, key, getattr(hook, name)))
+        if isinstance(hook, NonFiniteLossHook):
+            hook._backward = partial(self._timed_around, key, hook._backward)
+
+    def _timed(self, key: tuple[str, bool], method: Callable, *args: Any, **kwargs: Any) -> None:
+        with _counted() as messages:
+            begin = time.perf_counter()
+            method(*args, **kwargs)
+            self._add(key, time.perf_counter() - begin, len(messages))
+
+    def _timed_around(
+        self,
+        key: tuple[str, bool],
+        method: Callable,
+        runner: Runner,
+        model: Any,
+        wrapper: Any,
+        backward: Callable,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Time what a hook does before and after the backward pass, without that."""
+        within = 0.0
+
+        def timed_backward(*args: Any, **kwargs: Any) -> None:
+            nonlocal within
+            begin = time.perf_counter()
+            backward(*args, **kwargs)
+            within = time.perf_counter() - begin
+
+        with _counted() as messages:
+            begin = time.perf_counter()
+            method(runner, model, wrapper, timed_backward, *args, **kwargs)
+            self._add(key, time.perf_counter() - begin - within, len(messages))
+
+    def _add(self, key: tuple[str, bool], seconds: float, messages: int) -> None:
+        if self.spent[key]:
+            self.spent[key][-1][0] += seconds
+            self.spent[key][-1][1] += messages
+
+
+@contextmanager
+def _counted() -> Iterator[list[str]]:
+    """Note the messages to other processes; DDP's own are sent below Python."""
+    names, sent = [], dist.all_reduce
+
+    def all_reduce(*args: Any, **kwargs: Any) -> Any:
+        names.append('all_reduce')
+        return sent(*args, **kwargs)
+
+    dist.all_reduce = all_reduce
+    try:
+        yield names
+    finally:
+        dist.all_reduce = sent
