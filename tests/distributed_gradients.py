@@ -18,7 +18,7 @@ from torch import distributed as dist
 
 from vminet_mm.datasets.config_parts import find_key
 from vminet_mm.engine import set_data_root
-from vminet_mm.engine.hooks import average_norm_statistics
+from vminet_mm.engine.hooks import average_statistics, norms_with_statistics
 from vminet_mm.engine.reliability.randomness import seed_generators
 
 FOLDERS = dict(classification='imagenet', segmentation='ade', detection='coco')
@@ -96,7 +96,7 @@ def _process(rank: int, folder: Path, model: BaseModel, batch: dict) -> None:
     dist.init_process_group('gloo', init_method=store, rank=rank, world_size=2)
     wrapper = MMDistributedDataParallel(model, broadcast_buffers=False)
     result = step(model, batch, rank, wrapper)
-    average_norm_statistics(model)
+    average_statistics(norms_with_statistics(model))
     result |= {name: model.state_dict()[name] for name in result if 'running_' in name}
     torch.save(result, folder / f'{rank}.pth')
     step(model, batch, rank, wrapper)  # fails if a parameter had no gradient in the first

@@ -9,27 +9,32 @@ from mmengine.config import Config
 from mmengine.registry import VISUALIZERS, DefaultScope
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vminet_mm.engine import load_config
-from vminet_mm.engine.settings import apply_vis_backends, require_read_settings
+from vminet_mm.engine import load_config, settings
+from vminet_mm.engine.settings import (
+    apply_vis_backends,
+    require_read_settings,
+    require_vis_packages,
+)
 from vminet_mm.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ('settings', 'word'),
+    ('options', 'word'),
     [
         (dict(runner_type='FlexibleRunner'), 'runner_type'),
         (dict(strategy=dict(type='SingleDeviceStrategy')), 'strategy'),
+        (dict(model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')), 'DDP'),
         (dict(lr_config=dict(policy='step')), 'param_scheduler'),
         (dict(checkpoint_config=dict(interval=1)), 'default_hooks'),
         (dict(train_dataloder=dict(batch_size=2)), 'train_dataloader is meant'),
         (dict(optim_wraper=dict(type='OptimWrapper')), 'optim_wrapper is meant'),
     ],
 )
-def test_not_read(settings: dict, word: str) -> None:
+def test_not_read(options: dict, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
-        require_read_settings(Config(settings))
+        require_read_settings(Config(options))
 
 
 def test_variables_are_left_alone() -> None:
@@ -86,3 +91,18 @@ def test_the_documented_line_writes_for_tensorboard(tmp_path: Path) -> None:
     assert [event.value for event in events.Scalars('loss')] == [2.5, 1.25]
     lines = (tmp_path / 'vis_data/scalars.json').read_text().splitlines()
     assert [json.loads(line)['loss'] for line in lines] == [2.5, 1.25]
+
+
+@pytest.mark.parametrize('kind', ['WandbVisBackend', 'mmengine.WandbVisBackend'])
+def test_backend_without_its_package(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = Config(dict(visualizer=dict(vis_backends=[LOCAL, dict(type=kind)])))
+    monkeypatch.setattr(settings, 'find_spec', lambda name: None)
+    with pytest.raises(ConfigError, match='pip install wandb'):
+        require_vis_packages(cfg)
+    monkeypatch.setattr(settings, 'find_spec', lambda name: name)
+    assert require_vis_packages(cfg) is None
+
+
+def test_no_backend_needs_nothing() -> None:
+    for visualizer in (None, dict(type='Visualizer'), dict(vis_backends=None)):
+        assert require_vis_packages(Config(dict(visualizer=visualizer))) is None

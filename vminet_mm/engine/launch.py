@@ -24,7 +24,7 @@ from .config import load_config, part_being_built, require_optimizer, require_pa
 from .optim import group_table
 from .preflight import check_processes, local_rank, require_data
 from .reliability.resume import ResumableRunner, ResumePoint, resume_from
-from .settings import apply_vis_backends, require_read_settings
+from .settings import apply_vis_backends, require_read_settings, require_vis_packages
 from .weights import (
     BUILD_ERRORS,
     check_content,
@@ -253,6 +253,7 @@ def _load(args: argparse.Namespace, parts: tuple[str, ...]) -> Config:
     cfg = load_config(args.config, args.cfg_options, args.data_root, args.work_dir)
     require_parts(cfg, parts)
     apply_vis_backends(cfg, args.cfg_options or {})
+    require_vis_packages(cfg)
     cfg.launcher = args.launcher
     check_processes(args.launcher)
     return cfg

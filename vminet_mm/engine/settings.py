@@ -1,6 +1,7 @@
 """Top-level settings of a config that MMEngine's runner would leave unread."""
 
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 from mmengine.config import Config, ConfigDict
 
@@ -30,6 +31,17 @@ _INSTEAD = dict(
     resume_from='use the switch --resume',
 )
 
+# packages that MMEngine's backends of its visualizer import at the begin of a run
+_PACKAGES = dict(
+    AimVisBackend='aim',
+    ClearMLVisBackend='clearml',
+    DVCLiveVisBackend='dvclive',
+    MLflowVisBackend='mlflow',
+    NeptuneVisBackend='neptune',
+    TensorboardVisBackend='tensorboard',
+    WandbVisBackend='wandb',
+)
+
 
 def require_read_settings(cfg: Config) -> None:
     """Raise if a top-level setting would be without effect.
@@ -47,6 +59,12 @@ def require_read_settings(cfg: Config) -> None:
         problems.append(
             f"runner_type={cfg.runner_type!r}: the tools train with MMEngine's Runner, whose runs "
             'can be resumed exactly; remove runner_type'
+        )
+    wrapper = str((cfg.get('model_wrapper_cfg') or {}).get('type', ''))
+    if 'FullySharded' in wrapper:
+        problems.append(
+            f'model_wrapper_cfg.type={wrapper}: runs are not resumed exactly with sharded weights, '
+            'which need a GPU besides; remove model_wrapper_cfg, --launcher alone makes it DDP'
         )
     for name, value in cfg.items():
         if name in _INSTEAD and value is not None:
@@ -77,3 +95,22 @@ def apply_vis_backends(cfg: Config, cfg_options: dict) -> None:
     is_default = [backend.get('type') for backend in given] in ([], ['LocalVisBackend'])
     if any(name.split('.')[0] == 'vis_backends' for name in cfg_options) or is_default:
         visualizer['vis_backends'] = [ConfigDict(backend) for backend in wanted]
+
+
+def require_vis_packages(cfg: Config) -> None:
+    """Raise if a backend of the visualizer needs a package that is not there.
+
+    Args:
+        cfg: The config.
+
+    Raises:
+        ConfigError: Naming the backend, the package and how to install it.
+    """
+    for backend in (cfg.get('visualizer') or {}).get('vis_backends') or []:
+        kind = str(backend.get('type')).rpartition('.')[2]
+        package = _PACKAGES.get(kind)
+        if package and find_spec(package) is None:
+            raise ConfigError(
+                f'vis_backends: {kind} needs the package {package}; pip install {package}, or take '
+                'the backend out of the config'
+            )
