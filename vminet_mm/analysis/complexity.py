@@ -40,6 +40,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from ..models import VMISA, VMINet
+from ..models.channels import input_channels
 from ..ops import choose_op
 from ..tasks import DETECTION, task_of
 
@@ -145,7 +146,8 @@ def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Compl
         _define_attention(model)
         _without_padding(model)
         rois = _watch_rois(model)
-        analyzer = FlopAnalyzer(_TensorMode(model, scope), (torch.zeros(1, 3, *shape),))
+        image = torch.zeros(1, input_channels(model), *shape)
+        analyzer = FlopAnalyzer(_TensorMode(model, scope), (image,))
         analyzer.set_op_handle(**HANDLES)
         analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         macs = analyzer.by_module()

@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..engine.config import model_config
+from ..models.channels import input_channels
 from ..tasks import task_of
 from .benchmark import Settings, machine, time_with_progress
 from .benchmark_report import Measurement, Report, make_report
@@ -49,7 +50,8 @@ class Predictor:
         with DefaultScope.overwrite_default_scope(self.scope), quiet():
             model = revert_sync_batchnorm(MODELS.build(model_config(cfg)))
         self.model = model.eval().to(settings.device)
-        images = torch.randint(256, (settings.batch, 3, *self.size), dtype=torch.uint8)
+        shape = (settings.batch, input_channels(model), *self.size)
+        images = torch.randint(256, shape, dtype=torch.uint8)
         # what a pipeline says of an image that it has not resized
         pixels = dict(img_shape=self.size, ori_shape=self.size, scale_factor=(1.0, 1.0))
         samples = [task.make_sample(**pixels) for _ in images]

@@ -40,12 +40,20 @@ def leaf_datasets(dataset: dict | None) -> Iterator[dict]:
         yield dataset
 
 
+def metrics_of(evaluator: Any) -> list[dict]:
+    """The metrics of an evaluator: one, several, or those of an ``Evaluator`` around them."""
+    if not evaluator:
+        return []
+    if isinstance(evaluator, dict) and evaluator.get('metrics') is not None:
+        return metrics_of(evaluator['metrics'])
+    return list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
+
+
 def missing_paths(cfg: Config, split: str) -> list[str]:
     """The files and folders that a data set names and that are not there."""
     loader = cfg.get(f'{split}_dataloader') or {}
     names = [name for leaf in leaf_datasets(loader.get('dataset')) for name in dataset_paths(leaf)]
-    evaluator = cfg.get(f'{split}_evaluator') or []
-    for metric in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]:
+    for metric in metrics_of(cfg.get(f'{split}_evaluator')):
         names += [metric['ann_file']] if metric.get('ann_file') else []
     # addresses of remote storage are left to MMEngine
     return [n for n in dict.fromkeys(names) if '://' not in n and not os.path.exists(n)]

@@ -18,6 +18,7 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
 from ..checkpoints.formats import started_from_checkpoint
 from ..datasets.checks import require_sound_lists
+from ..datasets.config_parts import metrics_of
 from ..errors import CheckpointError, ConfigError, DataError, RunStoppedError, error_text
 from ..tasks import CLASSIFICATION, SEGMENTATION, task_of
 from .config import load_config, part_being_built, require_optimizer, require_parts
@@ -235,11 +236,19 @@ def save_predictions(cfg: Config, out: str) -> None:
     Raises:
         ConfigError: If ``out`` is neither.
     """
-    evaluator = cfg.test_evaluator
-    evaluators = list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
+    metrics = metrics_of(cfg.test_evaluator)
     if out.endswith(('.pkl', '.pickle')):
-        dump = dict(type=task_of(cfg).dump, out_file_path=out)
-        cfg.test_evaluator = [*evaluators, dump]
+        metrics.append(dict(type=task_of(cfg).dump, out_file_path=out))
+        is_whole = isinstance(cfg.test_evaluator, dict) and 'metrics' in cfg.test_evaluator
+        if is_whole and 'dataset_prefixes' in cfg.test_evaluator:
+            raise ConfigError(
+                f'--out {out}: test_evaluator has one metric for each data set; give it dicts of '
+                'metrics in a list to keep predictions'
+            )
+        if is_whole:
+            cfg.test_evaluator.metrics = metrics
+        else:
+            cfg.test_evaluator = metrics
     elif cfg.get('default_scope') == SEGMENTATION.scope:
         hook = dict(type='LabelMapHook', out_dir=out)
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]

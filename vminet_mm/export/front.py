@@ -20,15 +20,17 @@ def add_front(core: onnx.ModelProto, about: dict[str, Any], takes_uint8: bool) -
         core: With the input ``image`` and, if it needs them, ``size`` and ``canvas``.
         about: The metadata before they are texts: ``resize``, ``mean``, ``std``, ``color_order``,
             ``pad_size_divisor`` and ``pad_value``.
-        takes_uint8: Whether the input is (B, H, W, 3) uint8 RGB of a picture as it is, rather than
-            (B, 3, H, W) float32, normalized.
+        takes_uint8: Whether the input is (B, H, W, C) uint8 of a picture as it is, RGB if it has
+            colors, rather than (B, C, H, W) float32, normalized.
     """
     lines = _pixel_lines(about) if takes_uint8 else _tensor_lines()
     lines += _padding_lines(about)
-    kind = 'uint8[batch, height, width, 3]' if takes_uint8 else 'float[batch, 3, height, width]'
+    number = len(about['mean'])
+    places = f'batch, height, width, {number}' if takes_uint8 else f'batch, {number}, height, width'
+    kind = f'uint8[{places}]' if takes_uint8 else f'float[{places}]'
     taken = {value.name for value in core.graph.input}
     sizes = f', {SIZES}' if 'size' in taken else ''
-    head = f'front ({kind} input) => (float[batch, 3, rows, columns] image{sizes})'
+    head = f'front ({kind} input) => (float[batch, {number}, rows, columns] image{sizes})'
     front = _parse(head, lines, core)
     joined = [(name, name) for name in ('image', 'size', 'canvas') if name in taken]
     model = onnx.compose.merge_models(front, core, io_map=joined, prefix1='front_')
@@ -40,7 +42,7 @@ def name_sizes(model: onnx.ModelProto) -> None:
     """Give the open sizes of a model's inputs and outputs names that a person can read, in place.
 
     Args:
-        model: As torch writes it, with ``image`` (B, 3, H, W) as its first input.
+        model: As torch writes it, with ``image`` (B, C, H, W) as its first input.
     """
     image = model.graph.input[0].type.tensor_type.shape.dim
     known = {
@@ -132,16 +134,17 @@ def _pixel_lines(about: dict[str, Any]) -> list[str]:
     for number, step in enumerate(about['resize']):
         lines += _crop_lines(step, number) if 'crop' in step else _resize_lines(step, number)
     last = f'step{len(about["resize"])}'
-    mean, std = ((about[key] * 3)[:3] for key in ('mean', 'std'))
-    swaps = about['color_order'] == 'bgr'
+    mean, std, order = about['mean'], about['std'], list(range(len(about['mean'])))
+    if about['color_order'] == 'bgr':
+        order.reverse()
     return [
         *lines,
         f'edges = Shape <start = 2, end = 4> ({last})',
         'size = Cast <to = 1> (edges)',
         f'pixels = Cast <to = 1> ({last})',
-        f'order = Constant <value_ints = {[2, 1, 0] if swaps else [0, 1, 2]}> ()',
+        f'order = Constant <value_ints = {order}> ()',
         'ordered = Gather <axis = 1> (pixels, order)',
-        'channels = Constant <value_ints = [1, 3, 1, 1]> ()',
+        f'channels = Constant <value_ints = [1, {len(mean)}, 1, 1]> ()',
         f'mean_values = Constant <value_floats = {[float(x) for x in mean]}> ()',
         f'std_values = Constant <value_floats = {[float(x) for x in std]}> ()',
         'mean = Reshape (mean_values, channels)',

@@ -10,7 +10,9 @@ from torch import nn
 
 from ..datasets.config_parts import leaf_datasets
 from ..inference import Predictor
+from ..inference.heads import tells_many_classes
 from ..models import VMINet
+from ..models.channels import COLORS, input_channels
 from ..version import __version__
 from .outputs import Outputs
 
@@ -28,15 +30,20 @@ def describe(predictor: Predictor, outputs: Outputs, checkpoint: str | PathLike)
     """
     preprocessor = predictor.cfg.model.get('data_preprocessor') or {}
     backbone, colors = predictor.model.backbone, predictor.colors
+    channels = input_channels(predictor.model)
     swaps = any(preprocessor.get(key) for key in ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb'))
+    order = 'rgb' if swaps else 'bgr'  # mmcv reads BGR
     return dict(
         task=predictor.task,
         outputs=outputs.names,
         classes=predictor.classes,
         palette=[] if predictor.task == 'classification' else colors.round().astype(int).tolist(),
-        mean=preprocessor.get('mean') or [0.0] * 3,
-        std=preprocessor.get('std') or [1.0] * 3,
-        color_order='rgb' if swaps else 'bgr',  # mmcv reads BGR
+        # of one value for all channels, or one for each
+        mean=(list(preprocessor.get('mean') or [0.0]) * channels)[:channels],
+        std=(list(preprocessor.get('std') or [1.0]) * channels)[:channels],
+        color_order=order if channels == COLORS else 'as read',
+        color_type=predictor.loading.get('color_type', 'color'),
+        multi_label=tells_many_classes(predictor.model),
         pad_size_divisor=preprocessor.get('pad_size_divisor', 1),
         input='float32',
         resize=resize_steps(next(leaf_datasets(predictor.cfg.test_dataloader.dataset)).pipeline),
@@ -67,8 +74,9 @@ def ready(about: dict[str, Any], takes_uint8: bool) -> dict[str, Any]:
     done = dict(pad_size_divisor=1)
     if takes_uint8:
         outputs = ['classes'] if about['task'] == 'segmentation' else about['outputs']
-        done |= dict(input='uint8', resize=[], mean=[0.0] * 3, std=[1.0] * 3, color_order='rgb')
-        done |= dict(outputs=outputs)
+        channels = len(about['mean'])
+        done |= dict(input='uint8', resize=[], mean=[0.0] * channels, std=[1.0] * channels)
+        done |= dict(outputs=outputs, color_order='rgb' if channels == COLORS else 'as read')
     return about | done
 
 

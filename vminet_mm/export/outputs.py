@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..inference.heads import class_probabilities, tells_many_classes
 from ..models import VMISA, VMINet, VMISABlock, switch_to_deploy
+from ..models.channels import input_channels
 from ..models.serving import serve
 from ..ops.matrix_export import adaptive_average
 from ..ops.recurrent_export import recurrent_attention
@@ -47,7 +49,7 @@ class Outputs(nn.Module):
         self.names = tuple(names) or self.choices
 
     def forward(self, image: Tensor, *sizes: Tensor) -> tuple[Tensor, ...]:
-        """The outputs of a batch of normalized images (B, 3, H, W), in the order of the names."""
+        """The outputs of a batch of normalized images (B, C, H, W), in the order of the names."""
         tensors = self.compute(image, *sizes)
         return tuple(tensors[name] for name in self.names)
 
@@ -64,16 +66,17 @@ class ClassifierOutputs(Outputs):
     def __init__(self, model: nn.Module, names: Sequence[str] = ()) -> None:
         from mmpretrain.models import ClsHead, ImageClassifier  # not needed by the other tasks
 
-        if not isinstance(model, ImageClassifier) or not isinstance(model.head, ClsHead):
+        is_known = isinstance(getattr(model, 'head', None), ClsHead) or tells_many_classes(model)
+        if not isinstance(model, ImageClassifier) or not is_known:
             raise ConfigError(
-                'of mmpretrain, an ImageClassifier whose head tells one class of several can be '
+                'of mmpretrain, an ImageClassifier whose head tells a score for each class can be '
                 f'exported; {type(model).__name__} is none'
             )
         super().__init__(model, names)
 
     def compute(self, image: Tensor) -> dict[str, Tensor]:
         logits = self.model(image, mode='tensor')
-        return dict(logits=logits, probabilities=logits.softmax(1))
+        return dict(logits=logits, probabilities=class_probabilities(self.model, logits))
 
 
 class SegmentorOutputs(Outputs):
@@ -101,7 +104,7 @@ class FeatureOutputs(Outputs):
     def __init__(self, model: nn.Module, names: Sequence[str] = ()) -> None:
         edge = 256
         with torch.no_grad():
-            maps = model.extract_feat(torch.zeros(1, 3, edge, edge))
+            maps = model.extract_feat(torch.zeros(1, input_channels(model), edge, edge))
         self.choices = tuple(f'stride{edge // x.shape[-1]}' for x in maps)
         if len(set(self.choices)) < len(self.choices):
             raise ConfigError(f'several maps of the detector have one stride: {self.choices}')

@@ -12,6 +12,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as symbolic_config
 
 from ..errors import ConfigError
+from ..models.channels import input_channels
 from .detectors import onnx_translation
 from .metadata import as_texts, ready
 from .outputs import Outputs
@@ -53,7 +54,7 @@ def trace(outputs: Outputs, size: tuple[int, int]) -> ExportedProgram:
     """
     least = dict(min=least_sizes(outputs.model)[0])
     sizes = {0: Dim('batch'), 2: Dim('height', **least), 3: Dim('width', **least)}
-    image = torch.randn(2, 3, *size)
+    image = torch.randn(2, input_channels(outputs.model), *size)
     edges = [torch.tensor(size, dtype=torch.float32) for _ in outputs.inputs[1:]]
     try:
         # a batch of one, and conditions on sizes that need not be known when tracing
@@ -87,7 +88,8 @@ def save_onnx(
         path: The file.
         about: From :func:`vminet_mm.export.metadata.describe`.
         opset: The version of the operators, in :data:`OPSETS`.
-        takes_uint8: Whether the input is a picture as it is, (B, H, W, 3) uint8 RGB.
+        takes_uint8: Whether the input is a picture as it is, (B, H, W, C) uint8, RGB
+            if it has colors.
 
     Returns:
         dict: What the file says of itself.

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, InputError
-from ..inference.sources import IMAGE_NAME, read_image
+from ..inference.sources import IMAGE_NAME
 from .program import require
-from .session import open_session, read_metadata
+from .session import open_session, read_metadata, read_pixels
 
 QUANTIZED = ('Conv', 'Gemm', 'MatMul')
 HEADS = ('dense.', 'region.')  # of a detector: what follows the neck, and stays in float32
@@ -51,7 +51,7 @@ def quantize(
     quantize_static(
         model,
         out,
-        _Pictures(pictures, number),
+        _Pictures(pictures, number, about),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=list(QUANTIZED),
         nodes_to_quantize=nodes,
@@ -83,7 +83,7 @@ def nodes_with_weights(model: Any) -> list[str]:
 class _Pictures:
     """onnxruntime's reader of what to calibrate with."""
 
-    def __init__(self, folder: str | PathLike, number: int) -> None:
+    def __init__(self, folder: str | PathLike, number: int, about: dict[str, Any]) -> None:
         if not Path(folder).is_dir():
             raise ConfigError(f'there is no folder {folder} for --calibrate')
         files = sorted(p for p in Path(folder).rglob('*') if IMAGE_NAME.fullmatch(p.name))
@@ -91,12 +91,12 @@ class _Pictures:
             raise InputError(f'there is no image in {folder} or below, for --calibrate')
         number = min(number, len(files))
         # spread evenly: the first ones may all be of one class
-        self.inputs = self._read([files[k * len(files) // number] for k in range(number)])
+        self.inputs = self._read([files[k * len(files) // number] for k in range(number)], about)
 
     @staticmethod
-    def _read(files: Sequence[Path]) -> Iterator[dict[str, np.ndarray]]:
+    def _read(files: Sequence[Path], about: dict[str, Any]) -> Iterator[dict[str, np.ndarray]]:
         for file in files:
-            yield {'image': np.ascontiguousarray(read_image(file)[None, ..., ::-1])}
+            yield {'image': read_pixels(file, about)}
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.inputs, None)

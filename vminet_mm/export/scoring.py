@@ -14,10 +14,9 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..inference.sources import read_image
 from ..tasks import CLASSIFICATION, task_of
 from .detectors import paste
-from .session import open_session, read_metadata
+from .session import open_session, read_metadata, read_pixels
 
 
 class OnnxModel(nn.Module):
@@ -92,7 +91,7 @@ class OnnxModel(nn.Module):
     def _prepared(self, image: Tensor, sample: Any) -> np.ndarray:
         """What the file takes of an image."""
         if self.about['input'] == 'uint8':  # all that the pipeline did is done by the file
-            return np.ascontiguousarray(read_image(sample.img_path)[None, ..., ::-1])
+            return read_pixels(sample.img_path, self.about)
         batch = self.data_preprocessor(dict(inputs=[image], data_samples=[sample]), False)
         inputs = batch['inputs']
         if self.about['task'] == 'detection':  # the file pads, and must know where the image ends
@@ -102,7 +101,11 @@ class OnnxModel(nn.Module):
 
     def _classify(self, outputs: dict[str, Tensor], sample: Any) -> Any:
         scores = outputs['probabilities'][0]
-        return sample.set_pred_score(scores).set_pred_label(scores.argmax())
+        if self.about.get('multi_label'):
+            labels = (scores >= 0.5).nonzero().flatten()
+        else:
+            labels = scores.argmax()
+        return sample.set_pred_score(scores).set_pred_label(labels)
 
     def _segment(self, outputs: dict[str, Tensor], sample: Any) -> Any:
         if 'logits' in outputs and self.about['input'] != 'uint8':

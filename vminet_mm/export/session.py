@@ -5,10 +5,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import ConfigError, error_text
+from ..inference.sources import read_image
 from .program import require
 
-PLAIN = ('task', 'input', 'color_order', 'backbone', 'arch', 'config', 'checkpoint', 'version')
+PLAIN = (
+    *('task', 'input', 'color_order', 'color_type'),
+    *('backbone', 'arch', 'config', 'checkpoint', 'version'),
+)
 
 
 def open_session(path: str | PathLike, provider: str = 'CPUExecutionProvider') -> Any:
@@ -56,3 +62,22 @@ def read_metadata(session: Any, path: str | PathLike) -> dict[str, Any]:
     if 'task' not in texts or 'input' not in texts:
         raise ConfigError(f'{path} was not made by vminet_mm export of this version')
     return {key: text if key in PLAIN else json.loads(text) for key, text in texts.items()}
+
+
+def read_pixels(path: str | PathLike, about: dict[str, Any]) -> np.ndarray:
+    """An image file as a file that was made with ``takes_uint8`` takes it.
+
+    Args:
+        path: The image.
+        about: What the file says of itself.
+
+    Returns:
+        np.ndarray: (1, H, W, C) uint8, RGB if it has colors.
+
+    Raises:
+        InputError: If the image cannot be read.
+    """
+    image = read_image(path, about.get('color_type', 'color'))
+    image = image[..., None] if image.ndim == 2 else image
+    image = image[..., ::-1] if about['color_order'] == 'rgb' else image
+    return np.ascontiguousarray(image[None])

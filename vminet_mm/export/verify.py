@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..models.channels import input_channels
 from .outputs import Outputs
 from .session import open_session
 
@@ -19,7 +20,7 @@ class Difference:
 
     Attributes:
         output: Its name.
-        images: Shape of the batch of images, (B, 3, H, W).
+        images: Shape of the batch of images, (B, C, H, W).
         largest: The largest absolute value that torch computes; of ``classes``, of their logits.
         difference: The largest absolute difference; of ``classes`` by how much the logit of the
             chosen class is below the largest one, so that a tie may be resolved either way; of
@@ -61,8 +62,9 @@ def verify(
         sizes: Heights and widths.
     """
     differences = []
+    channels = input_channels(outputs.model)
     for batch, size in enumerate(sizes, 1):
-        image = torch.randn(batch, 3, *size)
+        image = torch.randn(batch, channels, *size)
         with torch.no_grad():
             expected = outputs.compute(image)
         for name, actual in zip(outputs.names, run(image), strict=True):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from torch import Tensor
 
+from ..models.channels import input_channels
 from .outputs import DetectorOutputs
 from .verify import Difference
 
@@ -32,10 +33,11 @@ def verify_objects(
         sizes: Heights and widths.
     """
     session = session_without_threshold(path)
+    channels = input_channels(outputs.model)
     differences = []
     with all_scores(outputs):
         for batch, size in enumerate(sizes, 1):
-            image = torch.randn(batch, 3, *size)
+            image = torch.randn(batch, channels, *size)
             expected = predict(outputs, image)
             found = dict(
                 zip(outputs.names, session.run(None, {'image': image.numpy()}), strict=True)
@@ -72,7 +74,7 @@ def all_scores(outputs: DetectorOutputs) -> Any:
 
 @torch.no_grad()
 def predict(outputs: DetectorOutputs, image: Tensor) -> list[Any]:
-    """What mmdet predicts for a batch (B, 3, H, W), an ``InstanceData`` for each image."""
+    """What mmdet predicts for a batch (B, C, H, W), an ``InstanceData`` for each image."""
     from mmdet.structures import DetDataSample
 
     size = tuple(image.shape[2:])

@@ -14,9 +14,11 @@ from PIL import Image
 from torch import nn
 
 from ..datasets.config_parts import leaf_datasets
+from ..datasets.pictures import to_picture
 from ..errors import ConfigError, DataError, InputError
+from ..models.channels import input_channels
 from .predictions import Prediction
-from .sources import Frame, as_bgr, find_inputs, from_pillow, read_image
+from .sources import Frame, find_inputs, fit_channels, from_pillow, read_image
 
 LOOK_AHEAD = 4  # batches within which images of the same size are sought
 
@@ -55,7 +57,8 @@ class Predictor:
         steps = prediction_steps(cfg)
         if not steps or steps[0]['type'] not in ('LoadImageFromFile', 'mmdet.LoadImageFromFile'):
             raise ConfigError('the test pipeline of the config must begin with LoadImageFromFile')
-        self._loading = steps[0]
+        self.loading = steps[0]
+        self.channels = input_channels(model)
         self._pipeline = Compose(steps[1:])
 
     @property
@@ -72,7 +75,8 @@ class Predictor:
 
         Args:
             images: A file, a folder or a pattern such as ``'photos/*.jpg'``; or an image, (H, W, 3)
-                BGR uint8 as OpenCV reads it; or an image of Pillow; or several of these.
+                BGR uint8 as OpenCV reads it (for a model of another number of channels with these,
+                see :func:`.sources.fit_channels`); or an image of Pillow; or several of these.
             batch_size: How many images go through the model at a time.
 
         Returns:
@@ -82,7 +86,7 @@ class Predictor:
             InputError: If one cannot be read, or stands for nothing.
         """
         is_one = isinstance(images, ImageType)
-        return list(self.stream(_frames([images] if is_one else images), batch_size))
+        return list(self.stream(self._frames([images] if is_one else images), batch_size))
 
     def stream(
         self,
@@ -121,16 +125,12 @@ class Predictor:
 
     def _prepare(self, frame: Frame) -> tuple[Frame, dict[str, Any]]:
         """The frame with its image, and what the pipeline makes of it."""
-        image = frame.image
-        if image is None:
-            loading = self._loading
-            image = read_image(
-                frame.file,
-                loading.get('color_type', 'color'),
-                loading.get('imdecode_backend', 'cv2'),
-            )
+        if frame.image is None:
+            image = self.read(frame.file)
+        else:
+            image = fit_channels(frame.image, self.channels)
         size = image.shape[:2]
-        content = image.astype(np.float32) if self._loading.get('to_float32') else image
+        content = image.astype(np.float32) if self.loading.get('to_float32') else image
         try:
             data = self._pipeline(
                 dict(img=content, img_path=frame.file, img_id=0, img_shape=size, ori_shape=size)
@@ -141,7 +141,42 @@ class Predictor:
             raise InputError(
                 f'the test pipeline cannot take {size[1]} x {size[0]} pixels'
             ) from error
-        return Frame(frame.file, frame.index, image), data
+        number = len(data['inputs'])
+        if number != self.channels:
+            raise InputError(
+                f'it has {number} channels, the model takes {self.channels}: see color_type of '
+                'LoadImageFromFile'
+            )
+        return Frame(frame.file, frame.index, to_picture(image)), data
+
+    def read(self, path: str | PathLike) -> np.ndarray:
+        """Read an image file as the config's pipeline does.
+
+        Returns:
+            np.ndarray: (H, W) or (H, W, C), see :func:`.sources.read_image`.
+
+        Raises:
+            InputError: With the reason, if it cannot be read.
+        """
+        kind, backend = (
+            self.loading.get('color_type', 'color'),
+            self.loading.get('imdecode_backend', 'cv2'),
+        )
+        return read_image(path, kind, backend)
+
+    def _frames(self, images: Iterable[ImageType]) -> Iterator[Frame]:
+        """Frames of arrays and Pillow images, and of the files behind names."""
+        for one in images:
+            if isinstance(one, np.ndarray):
+                yield Frame(image=one)
+                continue
+            if isinstance(one, Image.Image):
+                yield Frame(image=from_pillow(one, self.channels))
+                continue
+            found = find_inputs(one)
+            if found.videos:
+                raise InputError(f'{found.videos[0]} is a video: give a Video of it to stream()')
+            yield from (Frame(str(path)) for path in found.images)
 
     @torch.no_grad()
     def _forward(self, items: list[dict[str, Any]], batch_size: int) -> list[Any]:
@@ -170,18 +205,3 @@ def prediction_steps(cfg: Config) -> list[dict]:
     """The test pipeline of a config, less the loading of annotations."""
     steps = next(leaf_datasets(cfg.test_dataloader.dataset)).pipeline
     return [step for step in steps if not str(step['type']).endswith('Annotations')]
-
-
-def _frames(images: Iterable[ImageType]) -> Iterator[Frame]:
-    """Frames of arrays and Pillow images, and of the files behind names."""
-    for one in images:
-        if isinstance(one, np.ndarray):
-            yield Frame(image=as_bgr(one))
-            continue
-        if isinstance(one, Image.Image):
-            yield Frame(image=from_pillow(one))
-            continue
-        found = find_inputs(one)
-        if found.videos:
-            raise InputError(f'{found.videos[0]} is a video: give a Video of it to stream()')
-        yield from (Frame(str(path)) for path in found.images)

@@ -31,7 +31,8 @@ class Frame:
     Attributes:
         file: Where it comes from, as the user named it; '' for an array.
         index: Which frame of a video, from 0; None for an image.
-        image: (H, W, 3) BGR uint8, or None as long as the file has not been read.
+        image: (H, W, 3) BGR uint8, or None as long as the file has not been read. A model of
+            another number of channels is given images of that number.
     """
 
     file: str = ''
@@ -136,11 +137,11 @@ def read_image(
         path: The file. Of several frames the first is taken.
         color_type: See :func:`mmcv.imfrombytes`. The usual ``'color'`` makes three channels of 8
             bits of any image: gray is repeated, transparency dropped, and of 16 bits the upper 8
-            are taken.
+            are taken. ``'grayscale'`` makes one, ``'unchanged'`` keeps what the file has.
         backend: See :func:`mmcv.imfrombytes`.
 
     Returns:
-        np.ndarray: (H, W, 3) BGR uint8.
+        np.ndarray: (H, W, 3) BGR uint8; (H, W) of one channel; or what the file has.
 
     Raises:
         InputError: With the reason, if the file cannot be read, or not to its end.
@@ -164,7 +165,7 @@ def read_image(
         raise InputError(f'OpenCV cannot decode it ({_one_line(error)})') from None
     if image is None:
         raise InputError('not an image, or of a kind that OpenCV does not read')
-    return as_bgr(image)
+    return as_bgr(image) if color_type == 'color' else image
 
 
 def as_bgr(image: np.ndarray) -> np.ndarray:
@@ -188,16 +189,43 @@ def as_bgr(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image[..., :3])
 
 
-def from_pillow(image: Image.Image) -> np.ndarray:
+def fit_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """An image of the user's as a pipeline would have read it for a model.
+
+    Args:
+        image: (H, W) or (H, W, C). For 3 channels see :func:`as_bgr`; for 1 it may have colors,
+            which become gray; of any other number it must have the channels already.
+        channels: What the model takes.
+
+    Returns:
+        np.ndarray: (H, W) of one channel, else (H, W, channels).
+
+    Raises:
+        InputError: If the image does not have the channels.
+    """
+    if channels == 3:
+        return as_bgr(image)
+    given = 1 if image.ndim == 2 else image.shape[-1]
+    if image.ndim in (2, 3) and image.size and given == channels:
+        return image if channels > 1 else image.reshape(image.shape[:2])
+    if channels == 1:
+        return cv2.cvtColor(as_bgr(image), cv2.COLOR_BGR2GRAY)
+    raise InputError(f'the model takes images of {channels} channels, not {image.shape}')
+
+
+def from_pillow(image: Image.Image, channels: int = 3) -> np.ndarray:
     """An image of Pillow as the pipelines of OpenMMLab read its file, turned as its EXIF data says.
 
     Args:
         image: Of any mode. Transparency is dropped, and of 16 bits the upper 8 are taken.
+        channels: With 4, the transparency of an RGBA image stays.
 
     Returns:
-        np.ndarray: (H, W, 3) BGR uint8.
+        np.ndarray: (H, W, 3) BGR uint8, or (H, W, 4) BGRA.
     """
     image = ImageOps.exif_transpose(image)
+    if channels == 4 and image.mode == 'RGBA':
+        return np.ascontiguousarray(np.asarray(image)[..., [2, 1, 0, 3]])
     if image.mode.startswith('I'):
         return as_bgr((np.clip(np.asarray(image), 0, 65535) // 256).astype(np.uint8))
     return as_bgr(np.asarray(image.convert('RGB'))[..., ::-1])

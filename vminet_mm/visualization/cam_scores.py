@@ -16,6 +16,7 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
+from ..inference.heads import class_probabilities
 from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 from .loading import LoadedModel, Sample
 
@@ -46,7 +47,7 @@ def _score_classifier(
     loaded: LoadedModel, sample: Sample, settings: Settings, inputs: Tensor
 ) -> tuple[Tensor, Tensor]:
     logits = loaded.model(inputs, mode='tensor')[0]
-    return logits, logits.softmax(0)
+    return logits, class_probabilities(loaded.model, logits)
 
 
 def _score_segmentor(
@@ -64,7 +65,7 @@ def _score_segmentor(
 def _score_detector(
     loaded: LoadedModel, sample: Sample, settings: Settings, inputs: Tensor
 ) -> tuple[Tensor, Tensor]:
-    with _without_masks(loaded.model):
+    with _without_masks(loaded.model), _with_gradients_of_dense_heads():
         found = loaded.model.predict(inputs, [copy(sample.data_sample)], rescale=False)[0]
     scores, labels = found.pred_instances.scores, found.pred_instances.labels
     number = max(len(loaded.classes), *(labels + 1).tolist(), 1)
@@ -92,6 +93,19 @@ def _without_masks(detector: nn.Module) -> Iterator[None]:
         yield
     finally:
         roi_head.mask_head = mask_head
+
+
+@contextmanager
+def _with_gradients_of_dense_heads() -> Iterator[None]:
+    """Keep mmdet's dense heads from detaching their scores when they predict."""
+    from mmdet.models.dense_heads import base_dense_head  # not needed by the other tasks
+
+    select = base_dense_head.select_single_mlvl
+    base_dense_head.select_single_mlvl = lambda maps, index, detach: select(maps, index, False)
+    try:
+        yield
+    finally:
+        base_dense_head.select_single_mlvl = select
 
 
 # by scope: score and evidence, (K,) each, of the classes in an image

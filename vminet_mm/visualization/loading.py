@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from ..datasets.pictures import to_picture
 from ..errors import ConfigError
 from ..inference import Predictor
 from ..inference.predictor import prediction_steps
@@ -22,7 +23,8 @@ class Sample:
     Attributes:
         name: The name of the file.
         picture: What the pipeline makes of it, (H, W, 3) RGB uint8.
-        inputs: The same, normalized and perhaps padded at the right and the bottom, (1, 3, H', W').
+        inputs: The same with all channels, normalized and perhaps padded at the right and the
+            bottom, (1, C, H', W').
         data_sample: What the pipeline says of it, of the type of the task.
     """
 
@@ -71,7 +73,8 @@ class LoadedModel:
             packed = self.pipeline(dict(img_path=str(path), img_id=0))
         except (AssertionError, AttributeError, OSError, ValueError) as error:
             raise ConfigError(f'{path} cannot be read as an image: {error}') from error
-        picture = packed['inputs'].permute(1, 2, 0).flip(2).numpy()  # mmcv reads BGR
+        # mmcv reads BGR
+        picture = to_picture(packed['inputs'].permute(1, 2, 0).numpy())[..., ::-1]
         with DefaultScope.overwrite_default_scope(self.scope):
             data = self.model.data_preprocessor(pseudo_collate([packed]), False)
         return Sample(Path(path).name, picture, data['inputs'], data['data_samples'][0])

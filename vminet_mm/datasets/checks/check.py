@@ -23,6 +23,7 @@ from tqdm import tqdm
 from ...errors import error_text
 from ...tasks import CLASSIFICATION, DETECTION, SEGMENTATION, task_of
 from ..config_parts import find_key, leaf_datasets, missing_paths
+from ..pictures import to_picture
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_coco
 from .layouts import check_folders, check_label_maps
@@ -168,7 +169,7 @@ def open_samples(
             failed.setdefault(error_text(error), []).append(str(path))
             continue
         inputs.append(item['inputs'])
-        picture, labels = to_picture(item['inputs']), item['data_samples']
+        picture, labels = as_rgb(item['inputs']), item['data_samples']
         size = labels.ori_shape if _labels_come_last(dataset) else picture.shape[:2]
         samples.append(Sample(path.name, picture, labels, tuple(size)))
     if broken:
@@ -209,13 +210,9 @@ def _say_inputs(report: Report, inputs: list[torch.Tensor]) -> None:
     )
 
 
-def to_picture(inputs: torch.Tensor) -> np.ndarray:
-    """A pipeline's image, (3, H, W) BGR, as (H, W, 3) RGB uint8; other values are stretched."""
-    image = inputs.permute(1, 2, 0).numpy()[..., ::-1]
-    if image.dtype != np.uint8:
-        low, high = image.min(), image.max()
-        image = 255 * (image - low) / max(high - low, 1e-6)
-    return np.ascontiguousarray(image, dtype=np.uint8)
+def as_rgb(inputs: torch.Tensor) -> np.ndarray:
+    """A pipeline's image, (C, H, W) and BGR if it has colors, as a picture (H, W, 3) RGB uint8."""
+    return np.ascontiguousarray(to_picture(inputs.permute(1, 2, 0).numpy())[..., ::-1])
 
 
 def _check_evaluators(report: Report, cfg: Config, split: str) -> None:

@@ -29,6 +29,7 @@ MEASURES = {
     SEGMENTATION.scope: "mean IoU of the classes in the image's ground truth or prediction",
     CLASSIFICATION.scope: 'probability of the true class',
 }
+MANY_CLASSES = 'mean probability of what is true of each class: that it is there, or is not'
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,26 @@ class Match:
         return sum(self.ious) / weight if weight else 1.0
 
 
-def score_sample(scope: str, sample: BaseDataElement, info: dict) -> float:
+def score_sample(
+    scope: str, sample: BaseDataElement, info: dict, tells_many: bool = False
+) -> float:
     """How good a prediction is, from 0 to 1, see :data:`MEASURES`.
 
     Args:
         scope: ``default_scope`` of the config.
         sample: The prediction, with the ground truth that the pipeline has loaded.
         info: What the data set has of the image.
+        tells_many: Whether a classifier tells of each class if it is there, :data:`MANY_CLASSES`.
     """
     if scope == DETECTION.scope:
         return match_objects(sample, info).score
     if scope == SEGMENTATION.scope:
         return label_map_iou(sample.pred_sem_seg.data[0], sample.gt_sem_seg.data[0])
-    return float(sample.pred_score[sample.gt_label].sum())
+    is_true = torch.zeros_like(sample.pred_score, dtype=torch.bool)
+    is_true[sample.gt_label] = True
+    if tells_many:
+        return float(torch.where(is_true, sample.pred_score, 1 - sample.pred_score).mean())
+    return float(sample.pred_score[is_true].sum())
 
 
 def label_map_iou(predicted: torch.Tensor, ground_truth: torch.Tensor, ignored: int = 255) -> float:

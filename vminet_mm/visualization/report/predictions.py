@@ -1,6 +1,7 @@
 """A run's checkpoint on its validation images: metrics, values by class, best and worst images."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
@@ -15,17 +16,19 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DATASETS, EVALUATOR, DefaultScope
 from mmengine.structures import BaseDataElement
 from tqdm import tqdm
 
+from ...datasets.config_parts import metrics_of, type_name
+from ...datasets.pictures import to_picture
 from ...engine import require_data
 from ...errors import ConfigError
 from ...inference import Frame, Predictor, load_model
+from ...inference.heads import tells_many_classes
 from ...inference.predictions import SCORE_THR
-from ...inference.sources import read_image
 from ...tasks import CLASSIFICATION, DETECTION
-from .examples import MEASURES, Example, make_example, score_sample
+from .examples import MANY_CLASSES, MEASURES, Example, make_example, score_sample
 from .work_dir import ClassTable, read_class_tables
 
 SHOWN = 6  # best and worst images, each
@@ -108,7 +111,7 @@ def predict(cfg: Config, checkpoint: str | Path, number: int, device: str = 'aut
         available=len(dataset),
         metrics=metrics,
         tables=tables or labels.table(predictor.classes),
-        measure=MEASURES[scope],
+        measure=MANY_CLASSES if tells_many_classes(predictor.model) else MEASURES[scope],
         best=[_example(predictor, dataset, one) for one in reversed(ordered[half:])],
         worst=[_example(predictor, dataset, one) for one in ordered[:half]],
     )
@@ -122,29 +125,28 @@ def _choose(number: int, available: int) -> list[int]:
 
 
 class _Labels:
-    """Counts, class by class, how often a classifier is right."""
+    """Counts, class by class, how often a classifier is right, also one that tells several."""
 
     def __init__(self) -> None:
-        self.pairs: list[tuple[int, int]] = []
+        self.right: Counter[int] = Counter()
+        self.wanted: Counter[int] = Counter()
+        self.found: Counter[int] = Counter()
 
     def add(self, sample: BaseDataElement) -> None:
-        predicted = int(sample.pred_label[0])
-        self.pairs += [(label, predicted) for label in sample.gt_label.tolist()]
+        found, wanted = set(sample.pred_label.tolist()), set(sample.gt_label.tolist())
+        self.found.update(found)
+        self.wanted.update(wanted)
+        self.right.update(found & wanted)
 
     def table(self, classes: tuple[str, ...]) -> list[ClassTable]:
         """Recall and precision of each class, in percent."""
-        if not self.pairs:
+        if not self.wanted:
             return []
-        ground_truth, predicted = np.array(self.pairs).T
-        right = np.bincount(ground_truth[ground_truth == predicted], minlength=len(classes))
-        fractions = [
-            np.divide(100 * right, count, where=count > 0, out=np.full(len(classes), np.nan))
-            for count in (
-                np.bincount(side, minlength=len(classes)) for side in (ground_truth, predicted)
-            )
-        ]
         rows = [
-            (name.split(',')[0], [float(s[k]) if s[k] == s[k] else None for s in fractions])
+            (
+                name.split(',')[0],
+                [100 * self.right[k] / n[k] if n[k] else None for n in (self.wanted, self.found)],
+            )
             for k, name in enumerate(classes)
         ]
         return [ClassTable('', ['accuracy', 'precision'], rows)]
@@ -152,12 +154,12 @@ class _Labels:
 
 def _make_evaluator(cfg: Config, metainfo: dict) -> Evaluator:
     """The config's evaluator, which is to log values by class."""
-    metrics = deepcopy(cfg.val_evaluator)
-    metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
-    for metric in metrics:
-        if metric['type'].split('.')[-1] == 'CocoMetric':
+    part = deepcopy(cfg.val_evaluator)
+    for metric in metrics_of(part):
+        if type_name(metric) == 'CocoMetric':
             metric['classwise'] = True
-    evaluator = Evaluator(metrics)
+    is_whole = isinstance(part, dict) and part.get('metrics') is not None
+    evaluator = EVALUATOR.build(part) if is_whole else Evaluator(part)
     evaluator.dataset_meta = metainfo
     return evaluator
 
@@ -172,7 +174,7 @@ def _scored(
     labels: _Labels,
 ) -> Iterator[Scored]:
     """Predict for images of a data set one by one, and tell the evaluator of each."""
-    image_ids = []
+    image_ids, tells_many = [], tells_many_classes(predictor.model)
     for index in tqdm(chosen, desc='predicting', disable=None):
         batch = pseudo_collate([dataset[index]])
         (sample,) = predictor.model.test_step(batch)
@@ -184,7 +186,8 @@ def _scored(
             sample.pred_instances = sample.pred_instances[sample.pred_instances.scores >= SCORE_THR]
         elif scope == CLASSIFICATION.scope:
             labels.add(sample)
-        yield Scored(score_sample(scope, sample, dataset.get_data_info(index)), index, sample)
+        score = score_sample(scope, sample, dataset.get_data_info(index), tells_many)
+        yield Scored(score, index, sample)
     for metric in evaluator.metrics:
         if hasattr(metric, 'img_ids'):
             metric.img_ids = image_ids  # or the images that were not chosen count as missed
@@ -213,6 +216,6 @@ def _listening() -> Iterator[list[str]]:
 def _example(predictor: Predictor, dataset: Any, one: Scored) -> Example:
     info = dataset.get_data_info(one.index)
     path = Path(info['img_path'])
-    frame = Frame(path.name, image=read_image(path))
+    frame = Frame(path.name, image=to_picture(predictor.read(path)))
     prediction = predictor.kind(frame, one.sample, predictor.classes, predictor.colors)
     return make_example(one.score, prediction, info)

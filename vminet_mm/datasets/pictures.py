@@ -1,0 +1,25 @@
+"""Images of any channels and values as pictures that can be looked at."""
+
+import numpy as np
+
+
+def to_picture(image: np.ndarray) -> np.ndarray:
+    """A picture of an image: of one or two channels the first in gray, of more the first three.
+
+    Args:
+        image: (H, W) or (H, W, C) of any type. Values that are not uint8 are stretched, so that
+            the smallest is black and the largest white.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8, the channels in the order of the image.
+    """
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.shape[2] < 3:
+        image = image[..., :1].repeat(3, axis=2)
+    image = image[..., :3]
+    if image.dtype != np.uint8:
+        image = image.astype(np.float32)
+        low, high = image.min(), image.max()
+        image = 255 * (image - low) / max(high - low, 1e-6)
+    return np.ascontiguousarray(image, dtype=np.uint8)
