@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> None:
     if args.fix:
         fix(cfg, args.split, Path(args.fix))
     for number, (split, samples) in enumerate(report.samples.items()):
-        if not samples:
+        if not samples or split not in report.classes:
             continue
         default = Path(cfg.work_dir) / f'data_{split}.png'
         page = numbered(Path(args.page), split, number) if args.page else default

@@ -27,6 +27,8 @@ from ..pictures import to_picture
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_coco
 from .layouts import check_folders, check_label_maps
+from .parsed import check_parsed
+from .readers import reader_of
 from .report import Report, Sample, some
 
 # The check of one data set's files, by default_scope. Each takes the data set before that has read
@@ -96,15 +98,17 @@ def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: in
         if is_text(report, split, dataset.metainfo.get('classes')):
             return
         try:
-            LAYOUT_CHECKS[DefaultScope.get_current_instance().scope_name](
-                report, split, dataset, samples, rng
-            )
+            check = LAYOUT_CHECKS[DefaultScope.get_current_instance().scope_name]
+            if check is check_coco and reader_of(type(dataset)) != 'CocoDataset':
+                check = check_parsed
+            check(report, split, dataset, samples, rng)
         except Exception as error:  # the data sets' own checks: assertions and others
             _cannot_read(report, split, error)
             return
         classes = tuple(dataset.metainfo.get('classes') or ())
         report.fact('classes', f'{len(classes)}')
-        note_classes(report, split, leaf, classes)
+        if classes:  # none of folders that are no classes, which is a problem already
+            note_classes(report, split, leaf, classes)
         report.palettes.setdefault(split, dataset.metainfo.get('palette'))
     _check_evaluators(report, cfg, split)
     unreadable = len(report.problems) > before

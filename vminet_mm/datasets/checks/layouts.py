@@ -158,21 +158,23 @@ def check_folders(
 ) -> None:
     """Check a classification set: a folder a class, or a list of files with labels."""
     listed = bool(dataset.ann_file)
+    prefix = getattr(dataset, 'img_prefix', '')
     if not listed and not _folders_match(report, split, dataset):
         return
     dataset.full_init()
     classes = dataset.metainfo.get('classes') or ()
-    labels, missing = [], []
+    labels, paths, missing = [], [], []
     for index in tqdm(range(len(dataset)), desc='counting images', disable=None, leave=False):
         info = dataset.get_data_info(index)
-        labels.append(info.get('gt_label', -1))
+        labels += np.atleast_1d(info.get('gt_label', -1)).tolist()  # several of a multi-label set
+        paths.append(info['img_path'])
         if listed and not Path(info['img_path']).is_file():
             missing.append(info['img_path'])
-    found = len(labels) - len(missing)
-    report.fact('images', f'{len(labels)} listed, {found} found in {dataset.img_prefix}')
+    found = len(paths) - len(missing)
+    report.fact('images', f'{len(paths)} listed, {found} found in {prefix}')
     if missing:
         report.problem(
-            f'{split}: {len(missing)} of {len(labels)} listed images are missing ({some(missing)})',
+            f'{split}: {len(missing)} of {len(paths)} listed images are missing ({some(missing)})',
             f'unpack the images again, or take them out of {dataset.ann_file}',
         )
     outside = sorted({label for label in labels if not 0 <= label < len(classes)})

@@ -16,6 +16,7 @@ from .check import build
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_annotations
 from .layouts import check_listed_labels, check_some_label_maps, folder_names
+from .readers import reader_of
 from .report import Report
 
 # by the data set's class that defines how the annotations are read and parsed
@@ -68,7 +69,7 @@ def _check_lists(report: Report, split: str, leaf: dict) -> None:
         return
     if is_text(report, split, dataset.metainfo.get('classes')):
         return
-    reader = _reader(kind)
+    reader = reader_of(kind)
     if reader in LIST_CHECKS and '://' not in str(dataset.ann_file):
         LIST_CHECKS[reader](report, split, dataset)
     classes = dataset.metainfo.get('classes')
@@ -77,12 +78,3 @@ def _check_lists(report: Report, split: str, leaf: dict) -> None:
         classes = () if is_remote else folder_names(report, split, dataset)
     if classes:
         note_classes(report, split, leaf, tuple(classes))
-
-
-def _reader(kind: type[BaseDataset]) -> str:
-    """Name of the class whose annotation format a data set keeps; '' if it parses it otherwise."""
-    reader = kind.load_data_list.__qualname__.partition('.')[0]
-    if reader != 'CocoDataset':
-        return reader
-    parser = kind.parse_data_info.__qualname__.partition('.')[0]
-    return reader if parser == reader and kind.COCOAPI.__name__ == 'COCO' else ''
