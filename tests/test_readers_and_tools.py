@@ -58,7 +58,7 @@ def test_check(reader: str, channels: int, sets) -> None:
     assert all(one.image.shape[2] == 3 for one in report.samples['train'])
 
 
-def test_names_that_are_no_classes(sets, tmp_path: Path) -> None:
+def test_names_that_are_no_classes(sets) -> None:
     """Objects of XML files whose name is written otherwise cannot be learned, and this is said."""
     cfg = config_of(sets('xml', 3))
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
