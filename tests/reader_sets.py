@@ -120,7 +120,8 @@ def _backbone(channels: int, **options: Any) -> dict:
 
 
 def _preprocessor(kind: str, channels: int, **options: Any) -> dict:
-    swap = dict(bgr_to_rgb=True) if channels == 3 else {}
+    key = 'to_rgb' if kind == 'ClsDataPreprocessor' else 'bgr_to_rgb'
+    swap = {key: True} if channels == 3 else {}
     scales = dict(mean=MEANS[channels], std=[58.0] * len(MEANS[channels]))
     return dict(type=kind, **scales, **swap, **options)
 
