@@ -68,8 +68,8 @@ setup(
     install_requires=[
         'torch>=2.4',
         'torchvision>=0.19',
-        'jinja2',
         'filelock',
+        'jinja2',
         'matplotlib',
         'numpy',
         'pillow',
