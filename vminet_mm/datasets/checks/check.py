@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from tqdm import tqdm
@@ -120,6 +121,7 @@ def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: in
 def build(report: Report, split: str, config: dict, quiet: bool = False) -> Any:
     """Build a data set; None, and a problem unless quiet, if it refuses."""
     try:
+        MMLogger.get_current_instance()  # made in there it would stay mute
         with redirect_stdout(StringIO()):  # pycocotools prints its progress
             return DATASETS.build(deepcopy(config))
     except Exception as error:  # whatever a data set's reader raises
