@@ -24,8 +24,8 @@ PURE = (
     *('addict', 'einops', 'ftfy', 'importlib-metadata', 'lazy-importer', 'mat4py', 'mmcv-lite'),
     *('markdown', 'mmengine', 'model-index', 'modelindex'),
     *(task.distributions[0] for task in TASKS),
-    *('ordered-set', 'platformdirs', 'prettytable', 'setuptools', 'termcolor', 'terminaltables'),
-    *('timm', 'wcwidth', 'yapf', 'zipp'),
+    *('ordered-set', 'platformdirs', 'prettytable', 'setuptools', 'six', 'termcolor'),
+    *('terminaltables', 'timm', 'wcwidth', 'yapf', 'zipp'),
 )
 COMPILED = ('pycocotools', 'regex', 'shapely')
 PLATFORMS = ('manylinux_2_28_x86_64', 'manylinux_2_17_x86_64', 'manylinux2014_x86_64')

@@ -10,8 +10,8 @@ from vminet_mm.models import vminet
 ARCH = dict(base_channels=4, expansion=2, depths=(1, 1, 1, 1))
 
 
-def gradients(monkeypatch: pytest.MonkeyPatch, processes: int) -> dict[str, torch.Tensor]:
-    monkeypatch.setattr(vminet, 'get_world_size', lambda: processes)
+def gradients(monkeypatch: pytest.MonkeyPatch, distributed: bool) -> dict[str, torch.Tensor]:
+    monkeypatch.setattr(vminet, 'is_distributed', lambda: distributed)
     torch.manual_seed(0)
     model = VMINet(ARCH, img_size=64, channels_last=True)
     model(torch.rand(2, 3, 65, 97))[0].square().mean().backward()
@@ -19,7 +19,7 @@ def gradients(monkeypatch: pytest.MonkeyPatch, processes: int) -> dict[str, torc
 
 
 def test_strides_are_those_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, several = gradients(monkeypatch, 1), gradients(monkeypatch, 2)
+    one, several = gradients(monkeypatch, False), gradients(monkeypatch, True)
     assert any(g.stride() != p.stride() for g, p in one.values() if 1 in p.shape)
     assert all(g.stride() == p.stride() for g, p in several.values() if 1 in p.shape)
     for name, (gradient, _) in one.items():

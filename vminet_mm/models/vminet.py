@@ -7,7 +7,7 @@ from operator import mul
 
 import torch
 from mmcv.cnn import build_norm_layer
-from mmengine.dist import get_world_size
+from mmengine.dist import is_distributed
 from mmengine.model import BaseModule, PretrainedInit, initialize
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -130,7 +130,7 @@ class VMINet(BaseModule):
             norm = build_norm_layer(norm_cfg, self.out_channels[i])[1]
             self.add_module(self._norm_name(i), norm)
         self._freeze_stages()
-        if get_world_size() > 1:
+        if is_distributed():
             keep_gradient_strides(self)
 
     def _build_stages(
