@@ -19,14 +19,13 @@ PIP = (sys.executable, '-m', 'pip', '--quiet', '--no-input', '--disable-pip-vers
 # import names that are not those of the registry
 DISTRIBUTIONS = {
     'PIL': 'pillow',
-    'cv2': 'opencv-python-headless',
     'mmcv': 'mmcv-lite',
     'mmseg': 'mmsegmentation',
     'pytorch_grad_cam': 'grad-cam',
     'yaml': 'pyyaml',
 }
 # brought by torch, or used where they are installed
-NOT_REQUIRED = {'triton', 'openvino', 'transformers'}
+NOT_REQUIRED = {'triton', 'openvino', 'transformers', 'cv2'}  # the last comes with mmengine
 CONFIG = """
 _base_ = 'vminet_mm::mask_rcnn/mask-rcnn_vminet-ti_fpn_mini.py'
 train_dataloader = dict(batch_size=4, num_workers=0)

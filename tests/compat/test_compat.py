@@ -18,7 +18,11 @@ def test_every_file_is_a_piece_or_shared():
     assert len({piece.name for piece in PIECES}) == len(PIECES)
 
 
-@pytest.mark.parametrize('module', [name for piece in PIECES for name in piece.modules])
+# what mim is patched in, which no one needs to have, is tested with a stand-in
+MODULES = [m for piece in PIECES for m in piece.modules if not m.startswith('mim.')]
+
+
+@pytest.mark.parametrize('module', MODULES)
 def test_what_a_piece_waits_for_exists(module):
     """A module that upstream renames would leave its piece waiting forever."""
     assert import_module(module).__name__ == module
@@ -106,8 +110,8 @@ def test_an_unknown_name_lists_the_names(monkeypatch, value):
 def test_what_is_not_needed_says_so(monkeypatch):
     monkeypatch.setattr(compat.patching, '_active', set())
     states = {name: state for name, state, _ in compat.describe()}
-    for piece in PIECES:
-        for module in piece.modules:
-            import_module(module)
+    for module in MODULES:
+        import_module(module)
     assert set(states) == {piece.name for piece in PIECES}
-    assert {state for _, state, _ in compat.describe()} == {'not needed'}
+    waiting = {'waiting for mim.utils.utils'}
+    assert {state for _, state, _ in compat.describe()} - waiting == {'not needed'}

@@ -75,10 +75,10 @@ def test_pictures_are_spread_over_sub_folders(
         (tmp_path / name).touch()
     seen = []
     monkeypatch.setattr(
-        'vminet_mm.export.quantize.read_image',
-        lambda file: seen.append(str(file.relative_to(tmp_path))) or np.zeros((1, 1, 3), np.uint8),
+        'vminet_mm.export.quantize.read_pixels',
+        lambda file, _: seen.append(str(file.relative_to(tmp_path))) or np.zeros((1, 1, 1, 3)),
     )
-    pictures = _Pictures(tmp_path, 2)
+    pictures = _Pictures(tmp_path, 2, {})
     assert pictures.get_next()['image'].shape == (1, 1, 1, 3)
     assert pictures.get_next() and pictures.get_next() is None
     assert seen == ['a/0.png', 'b/0.png']

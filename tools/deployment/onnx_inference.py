@@ -65,7 +65,8 @@ def read_metadata(session: onnxruntime.InferenceSession) -> dict:
     texts = session.get_modelmeta().custom_metadata_map
     if 'task' not in texts:
         raise SystemExit('error: the file was not made by tools/deployment/export_onnx.py')
-    plain = ('task', 'input', 'color_order', 'backbone', 'arch', 'config', 'checkpoint', 'version')
+    plain = {'task', 'input', 'color_order', 'color_type', 'backbone', 'arch', 'config'}
+    plain |= {'checkpoint', 'version'}
     return {key: text if key in plain else json.loads(text) for key, text in texts.items()}
 
 

@@ -23,11 +23,11 @@ def add_front(core: onnx.ModelProto, about: dict[str, Any], takes_uint8: bool) -
         takes_uint8: Whether the input is (B, H, W, C) uint8 of a picture as it is, RGB if it has
             colors, rather than (B, C, H, W) float32, normalized.
     """
-    lines = _pixel_lines(about) if takes_uint8 else _tensor_lines()
+    number = core.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    lines = _pixel_lines(about, number) if takes_uint8 else _tensor_lines()
     lines += _padding_lines(about)
-    number = len(about['mean'])
-    places = f'batch, height, width, {number}' if takes_uint8 else f'batch, {number}, height, width'
-    kind = f'uint8[{places}]' if takes_uint8 else f'float[{places}]'
+    shape = f'batch, height, width, {number}' if takes_uint8 else f'batch, {number}, height, width'
+    kind = f'uint8[{shape}]' if takes_uint8 else f'float[{shape}]'
     taken = {value.name for value in core.graph.input}
     sizes = f', {SIZES}' if 'size' in taken else ''
     head = f'front ({kind} input) => (float[batch, {number}, rows, columns] image{sizes})'
@@ -124,7 +124,7 @@ def _tensor_lines() -> list[str]:
     ]
 
 
-def _pixel_lines(about: dict[str, Any]) -> list[str]:
+def _pixel_lines(about: dict[str, Any], channels: int) -> list[str]:
     """A picture scaled, cropped and normalized."""
     lines = [
         'step0 = Transpose <perm = [0, 3, 1, 2]> (input)',
@@ -134,7 +134,7 @@ def _pixel_lines(about: dict[str, Any]) -> list[str]:
     for number, step in enumerate(about['resize']):
         lines += _crop_lines(step, number) if 'crop' in step else _resize_lines(step, number)
     last = f'step{len(about["resize"])}'
-    mean, std, order = about['mean'], about['std'], list(range(len(about['mean'])))
+    mean, std, order = about['mean'], about['std'], list(range(channels))
     if about['color_order'] == 'bgr':
         order.reverse()
     return [

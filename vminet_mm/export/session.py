@@ -79,5 +79,5 @@ def read_pixels(path: str | PathLike, about: dict[str, Any]) -> np.ndarray:
     """
     image = read_image(path, about.get('color_type', 'color'))
     image = image[..., None] if image.ndim == 2 else image
-    image = image[..., ::-1] if about['color_order'] == 'rgb' else image
+    image = image[..., ::-1] if about.get('color_order', 'rgb') == 'rgb' else image
     return np.ascontiguousarray(image[None])
