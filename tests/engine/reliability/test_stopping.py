@@ -4,6 +4,8 @@ import argparse
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing import active_children, get_context
+from threading import Thread
 
 import pytest
 
@@ -55,3 +57,19 @@ def test_exit_code(signum: int, code: int, capsys: pytest.CaptureFixture) -> Non
     assert ended.value.code == code
     said = f'stopped by {signum.name}. work_dirs/a/interrupted.pth holds the state: go on'
     assert said in capsys.readouterr().err
+
+
+def test_a_pool_that_was_forked_can_end_its_workers(signals: StopSignals) -> None:
+    """Such as that of mmdet's VOC metric, in the validations of a training."""
+    pool = get_context('fork').Pool(2)
+    assert pool.map(abs, [-1, 2]) == [1, 2]
+    workers = [process.pid for process in active_children()]
+    for worker in workers:
+        os.kill(worker, signal.SIGINT)  # of a terminal, to all: the validation goes on
+    assert pool.map(abs, [-3]) == [3]
+    pool.terminate()
+    ending = Thread(target=pool.join, daemon=True)
+    ending.start()
+    ending.join(timeout=20)
+    assert not ending.is_alive() and signals.asked == 0
+    assert not set(workers) & {process.pid for process in active_children()}

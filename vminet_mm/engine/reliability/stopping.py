@@ -31,6 +31,7 @@ class StopSignals:
     def listen(self) -> None:
         """Catch the signals from now on (in a main thread: no other receives any)."""
         self.asked = self.agreed = 0
+        self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGTERM, signal.SIGINT):
                 self._before[signum] = signal.signal(signum, self._note)
@@ -63,11 +64,24 @@ class StopSignals:
         return LargestOfAll(torch.tensor([self.asked], device=get_comm_device()))
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            _end_child(signum)
+            return
         # a launcher and a scheduler may both pass on the same SIGTERM; who presses twice means it
         if signum == self.asked == signal.SIGINT:
             self.restore()
             raise KeyboardInterrupt
         self.asked = signum
+
+
+def _end_child(signum: int) -> None:
+    """What a fork of the process does, such as a worker of a metric's pool.
+
+    SIGTERM ends it, for that is how a pool ends its workers; SIGINT is for the main process.
+    """
+    if signum == signal.SIGTERM:
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
 
 
 def ignore_signals_in_worker(
