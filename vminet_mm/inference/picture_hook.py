@@ -27,8 +27,8 @@ class PredictionPictureHook(Hook):
     """Draw every image's ground truth beside its prediction during a test.
 
     A picture has the name of its image, in the same sub-folder below the folder that all images are
-    in. Where there are no labels, the
-    prediction stands alone; a classifier's table marks the image's own class.
+    in. Where there are no labels, the prediction stands alone; a classifier's table marks the
+    image's own class.
 
     Args:
         out_dir (str | None): Folder of the pictures; None writes none. Defaults to None.
