@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'vminet_mm'
 # from the ground up: each imports only what stands before it
 FLOORS = (
-    *('version', 'errors', 'tasks', 'ops', 'compat', 'checkpoints', 'models', 'datasets'),
-    *('engine', 'inference', 'analysis', 'visualization', 'export', 'doctor', 'cli'),
+    *('version', 'errors', 'tasks', 'ops', 'compat', 'checkpoints', 'models', 'peers'),
+    *('datasets', 'engine', 'inference', 'analysis', 'visualization', 'export', 'doctor', 'cli'),
 )
 ENTRANCES = ('__init__', '__main__', 'registration')  # of the package: they stand above all
 MAX_LINES = 400

@@ -12,7 +12,7 @@ from .compat.patching import wrap
 # Module of registries: registry, and the modules that register something in it or above it.
 LOCATIONS = {
     'mmengine.registry.root': {
-        'MODELS': ('vminet_mm.models',),
+        'MODELS': ('vminet_mm.models', 'vminet_mm.peers'),
         'OPTIM_WRAPPER_CONSTRUCTORS': ('vminet_mm.engine.optim',),
         'HOOKS': (
             'vminet_mm.engine.hooks',

@@ -1,0 +1,118 @@
+"""Which implementation of the selective scan a model runs. It is chosen when the model is built."""
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from . import chunked_torch, reference
+
+SCAN_IMPLS = ('auto', 'torch', 'mamba_ssm', 'reference')
+TOLERANCE = 1e-3  # relative to the largest value; both compute in float32
+
+
+def choose_scan(impl: str = 'auto') -> Callable[..., Tensor]:
+    """The function that computes the selective scan; all have one signature and one result.
+
+    Args:
+        impl: ``'reference'`` is the definition, ``'torch'`` computes the same without a loop over
+            single tokens, ``'mamba_ssm'`` with the CUDA kernel of that package (and as ``'torch'``
+            on the CPU). ``'auto'`` takes the kernel where there is a GPU, the package is installed
+            and was found right; else torch.
+
+    Raises:
+        ValueError: If the name is unknown.
+        ImportError: If the kernel is asked for and not installed.
+    """
+    if impl not in SCAN_IMPLS:
+        raise ValueError(f'unknown impl {impl!r}; choose one of {", ".join(SCAN_IMPLS)}')
+    if impl == 'auto':
+        impl = 'mamba_ssm' if torch.cuda.is_available() and kernel_is_right() else 'torch'
+    if impl == 'reference':
+        return reference.selective_scan
+    if impl == 'torch':
+        return chunked_torch.selective_scan
+    if not _has_kernel():
+        raise ImportError(
+            "impl='mamba_ssm' needs the package mamba-ssm; install it or use impl='torch'"
+        )
+    return kernel_scan
+
+
+def kernel_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+) -> Tensor:
+    """As :func:`.reference.selective_scan`, on a GPU by the kernel of ``mamba_ssm``."""
+    if not u.is_cuda:
+        return chunked_torch.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    kernel = import_module('mamba_ssm.ops.selective_scan_interface').selective_scan_fn
+    # the kernel wants one dtype for what has tokens, and float32 for what has not
+    tokens = [x.to(u.dtype).contiguous() for x in (u, delta, B, C)]
+    A, D, delta_bias = (None if x is None else x.float() for x in (A, D, delta_bias))
+    return kernel(*tokens[:2], A, *tokens[2:], D, None, delta_bias, delta_softplus)
+
+
+def scan_name(scan: Callable[..., Tensor]) -> str:
+    """How a scan is called in reports: ``'torch'``, ``'mamba_ssm'`` or ``'reference'``."""
+    names = {
+        chunked_torch.selective_scan: 'torch',
+        kernel_scan: 'mamba_ssm',
+        reference.selective_scan: 'reference',
+    }
+    return names[scan]
+
+
+@cache
+def kernel_is_right() -> bool:
+    """Whether the kernel is installed and computes what torch computes on this GPU.
+
+    It is compared once in a process: the output and all gradients. A line in the log says why a
+    kernel that is installed is not used.
+    """
+    if not _has_kernel():
+        return False
+    try:
+        wrong = _first_difference('cuda')
+    except Exception as error:  # of an extension built for another torch, or of the driver
+        wrong = f'it does not run: {type(error).__name__}: {" ".join(str(error).split())[:200]}'
+    if wrong:
+        print_log(f"impl='auto' takes torch, not mamba_ssm: {wrong}", 'current', level=30)
+    return not wrong
+
+
+def _has_kernel() -> bool:
+    return find_spec('mamba_ssm') is not None
+
+
+def _first_difference(device: str) -> str:
+    """What of the kernel's results differs from torch's; empty if nothing does."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = dict(
+        u=(2, 8, 67), delta=(2, 8, 67), A=(8, 16), B=(2, 2, 16, 67), C=(2, 2, 16, 67), D=(8,)
+    )
+    sizes['delta_bias'] = (8,)
+    inputs = {name: torch.rand(size, generator=generator) for name, size in sizes.items()}
+    inputs['A'] *= -16
+    found = []
+    for scan in (kernel_scan, chunked_torch.selective_scan):
+        leaves = {name: x.to(device).requires_grad_() for name, x in inputs.items()}
+        with torch.enable_grad(), torch.autocast(device, enabled=False):
+            y = scan(**leaves, delta_softplus=True)
+            grads = torch.autograd.grad(y.square().sum(), list(leaves.values()))
+        found.append({'output': y.detach()} | dict(zip(leaves, grads, strict=True)))
+    for name, expected in found[1].items():
+        error = (found[0][name] - expected).abs().max()
+        if not error <= TOLERANCE * expected.abs().max():
+            return f'its {name} differs' if name == 'output' else f'the gradient of {name} differs'
+    return ''
