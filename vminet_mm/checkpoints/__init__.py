@@ -1,5 +1,14 @@
-"""VMINet checkpoints: the formats in use, and reading and loading them strictly."""
+"""Checkpoints of VMINet and its peers: the formats in use, and loading them strictly."""
 
-from .reading import Checkpoint, check_fit, load_backbone, not_finite, read_checkpoint
+from .peers import load_peer
+from .reading import Checkpoint, check_fit, load_backbone, read_checkpoint
+from .states import not_finite
 
-__all__ = ['Checkpoint', 'check_fit', 'load_backbone', 'not_finite', 'read_checkpoint']
+__all__ = [
+    'Checkpoint',
+    'check_fit',
+    'load_backbone',
+    'load_peer',
+    'not_finite',
+    'read_checkpoint',
+]

@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
-import torch
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from ..compat.safe_load import safe_load
 from ..errors import CheckpointMismatchError
 from .formats import (
     BLOCK,
@@ -28,12 +25,17 @@ from .formats import (
     read_options,
     rename,
 )
+from .states import (
+    find_state,
+    first_few,
+    load_content,
+    module_names,
+    not_finite,
+    shape_text,
+    some_names,
+)
 
 RELEASES = ('first', 'second', 'mm')
-
-# where trainers put the weights, the first one found is taken
-STATE_KEYS = ('state_dict', 'model')
-EMA_STATE_KEYS = ('state_dict_ema', 'model_ema')
 
 # by these a VMINet is recognized, in the authors' names and in ours
 _MARK = re.compile(r'(.*?)stages\.[0-3]\.[1-9]\d*\.(?:f1\.conv|(?:attn\.)?query)\.weight')
@@ -126,9 +128,8 @@ def read_checkpoint(
         CheckpointError: If it cannot be read safely, see :mod:`vminet_mm.compat.safe_load`.
         CheckpointMismatchError: If it holds no VMINet, or no averaged weights where asked for.
     """
-    is_remote = '://' in str(path)
-    content = CheckpointLoader.load_checkpoint(path, 'cpu') if is_remote else safe_load(path)
-    state, state_key = _find_state(content, ema, path)
+    content = load_content(path)
+    state, state_key = find_state(content, ema, path)
     prefix = _find_prefix(state, prefix, path)
     body = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
     body = {k: v for k, v in body.items() if not k.startswith('head.')}
@@ -178,11 +179,12 @@ def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], l
     problems = [
         *wrong,
         *not_finite(given),
-        *_first([f'{k} {_shape(model[k])} is missing' for k in missing]),
-        *_first([f'{k} {_shape(given[k])} is not in the model' for k in unknown]),
-        *_first(
+        *first_few([f'{k} {shape_text(model[k])} is missing' for k in missing]),
+        *first_few([f'{k} {shape_text(given[k])} is not in the model' for k in unknown]),
+        *first_few(
             [
-                f'{k} is {_shape(given[k])} in the checkpoint and {_shape(model[k])} in the model'
+                f'{k} is {shape_text(given[k])} in the checkpoint and {shape_text(model[k])} in '
+                'the model'
                 for k in other
                 if k not in resized
             ]
@@ -196,21 +198,6 @@ def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], l
             f'{"; ".join(problems)}.{fits}' + (f', as in {config}' if config else '')
         )
     return resized, left
-
-
-def not_finite(state: Mapping[str, Any]) -> list[str]:
-    """A sentence on the tensors of a state dict with NaN or infinite values, if there are any."""
-    bad = [
-        name
-        for name, value in state.items()
-        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all()
-    ]
-    if not bad:
-        return []
-    return [
-        f'{len(bad)} tensors have NaN or infinite values ({", ".join(_first(bad))}), as of a '
-        'training that diverged: take an earlier checkpoint'
-    ]
 
 
 def load_backbone(
@@ -244,33 +231,10 @@ def load_backbone(
     print_log(
         f'VMINet from {source.source}{f" [{source.state_key}]" if source.state_key else ""} '
         f'({source.release} release): {len(names) - len(left)} of {len(names)} tensors loaded, '
-        f'{len(resized)} of them resized; {len(left)} left as initialized{_modules(left)}; '
-        f'{len(unused)} of the file not used{_modules(unused)}{note if unchecked else ""}',
+        f'{len(resized)} of them resized; {len(left)} left as initialized{module_names(left)}; '
+        f'{len(unused)} of the file not used{module_names(unused)}{note if unchecked else ""}',
         logger='current',
     )
-
-
-def _find_state(content: Any, ema: bool, path: str | PathLike) -> tuple[dict[str, Tensor], str]:
-    """The state dict inside of whatever a trainer wrote, and the entry it lies under."""
-    if not isinstance(content, Mapping):
-        raise CheckpointMismatchError(f'{path} holds a {type(content).__name__}, no state dict')
-    is_averaged = 'ema_state_dict' in content  # by MMEngine, which swaps the two when it saves
-    keys = EMA_STATE_KEYS if ema and not is_averaged else STATE_KEYS + EMA_STATE_KEYS
-    key = next((k for k in keys if isinstance(content.get(k), Mapping)), '')
-    if ema and not key:
-        raise CheckpointMismatchError(
-            f'{path} holds no averaged weights, only {_some(content)}; load it without ema'
-        )
-    state = {}
-    for name, value in (content[key] if key else content).items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            continue
-        half = value.dtype in (torch.float16, torch.bfloat16)
-        # prefixes of DataParallel and torch.compile
-        state[re.sub(r'^((module|_orig_mod)\.)+', '', name)] = value.float() if half else value
-    for counter in ('steps', 'n_averaged'):  # of the averaged models of MMEngine and torch
-        state.pop(counter, None)
-    return state, key
 
 
 def _find_prefix(state: Mapping[str, Tensor], prefix: str | None, path: str | PathLike) -> str:
@@ -284,8 +248,8 @@ def _find_prefix(state: Mapping[str, Tensor], prefix: str | None, path: str | Pa
         elsewhere = f'; there is one under prefix={list(found)[0]!r}' if found else ''
         where = f' under prefix={prefix!r}' if prefix else ''
         raise CheckpointMismatchError(
-            f'{path} holds no VMINet{where}: none of its {len(state)} tensors ({_some(state)}) '
-            f'is named as the first projection of a block is{elsewhere}'
+            f'{path} holds no VMINet{where}: none of its {len(state)} tensors '
+            f'({some_names(state)}) is named as the first projection of a block is{elsewhere}'
         )
     return prefix
 
@@ -299,23 +263,3 @@ def _options(backbone: nn.Module) -> dict[str, Any]:
         proj_bn=any('.proj.bn.' in name for name in backbone.state_dict()),
         **{name: backbone.attn_cfg[name] for name in ('attention', *OPTION_DEFAULTS)},
     )
-
-
-def _shape(tensor: Tensor) -> str:
-    return str(tuple(tensor.shape))
-
-
-def _first(lines: list[str], number: int = 3) -> list[str]:
-    """The first few lines, and how many more there are."""
-    more = [f'and {len(lines) - number} more'] if len(lines) > number else []
-    return lines[:number] + more
-
-
-def _some(content: Mapping) -> str:
-    return ', '.join(_first([str(k) for k in content])) or 'nothing'
-
-
-def _modules(names: list[str]) -> str:
-    """The modules that tensors belong to, for a log line."""
-    modules = sorted({name.rpartition('.')[0] for name in names})
-    return f' ({", ".join(_first(modules, 8))})' if modules else ''

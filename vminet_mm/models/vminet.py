@@ -8,12 +8,10 @@ from operator import mul
 import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.dist import is_distributed
-from mmengine.model import BaseModule, PretrainedInit, initialize
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..checkpoints import load_backbone
 from ..checkpoints.formats import STRIDE_DEFAULTS
 from ..ops import stage_masks
 from .block import ConvBN, VMISABlock, fold_norm
@@ -30,10 +28,11 @@ from .options import (
     parse_strides,
 )
 from .padding import cells, image_sizes, maps_by_size, zero_padding
+from .pretrained import StrictlyPretrained
 
 
 @MODELS.register_module()
-class VMINet(BaseModule):
+class VMINet(StrictlyPretrained):
     """VMINet, a hierarchical backbone with output strides 4, 8, 16 and 32, or others.
 
     From "A Separable Self-attention Inspired by the State Space Model for Computer Vision"
@@ -204,17 +203,6 @@ class VMINet(BaseModule):
             for norm, y, stride in zip(norms, maps, strides, strict=True)
         ]
 
-    def init_weights(self) -> None:
-        """Initialize; a ``Pretrained`` checkpoint is loaded strictly, last, and once."""
-        pretrained, others = self._init_cfgs()
-        if not pretrained:
-            super().init_weights()
-        elif not self.is_init:
-            initialize(self, others)
-            for cfg in pretrained:
-                load_backbone(self, **{k: v for k, v in cfg.items() if k != 'type'})
-            self.is_init = True
-
     def train(self, mode: bool = True) -> 'VMINet':
         """Set the mode; frozen stages, and norms under ``norm_eval``, stay in evaluation."""
         super().train(mode)
@@ -272,12 +260,6 @@ class VMINet(BaseModule):
         for module in frozen:
             module.eval()
             module.requires_grad_(False)
-
-    def _init_cfgs(self) -> tuple[list[dict], list[dict]]:
-        """The entries of ``init_cfg`` that name a checkpoint, and the others."""
-        cfgs = [self.init_cfg] if isinstance(self.init_cfg, dict) else self.init_cfg or []
-        pretrained = [cfg for cfg in cfgs if cfg.get('type') in ('Pretrained', PretrainedInit)]
-        return pretrained, [cfg for cfg in cfgs if cfg not in pretrained]
 
     def _norm_name(self, stage: int) -> str:
         return 'norm' if stage == len(self.stages) - 1 else f'norm{stage}'

@@ -1,0 +1,86 @@
+"""The state dicts that trainers write: where they lie in a file, and how they are told of."""
+
+import re
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import Tensor
+
+from ..compat.safe_load import safe_load
+from ..errors import CheckpointMismatchError
+
+# where trainers put the weights, the first one found is taken
+STATE_KEYS = ('state_dict', 'model')
+EMA_STATE_KEYS = ('state_dict_ema', 'model_ema')
+
+
+def load_content(path: str | PathLike) -> Any:
+    """What a file, or an address that MMEngine can read, holds.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If it cannot be read safely, see :mod:`vminet_mm.compat.safe_load`.
+    """
+    is_remote = '://' in str(path)
+    return CheckpointLoader.load_checkpoint(path, 'cpu') if is_remote else safe_load(path)
+
+
+def find_state(content: Any, ema: bool, path: str | PathLike) -> tuple[dict[str, Tensor], str]:
+    """The state dict inside of whatever a trainer wrote, and the entry it lies under."""
+    if not isinstance(content, Mapping):
+        raise CheckpointMismatchError(f'{path} holds a {type(content).__name__}, no state dict')
+    is_averaged = 'ema_state_dict' in content  # by MMEngine, which swaps the two when it saves
+    keys = EMA_STATE_KEYS if ema and not is_averaged else STATE_KEYS + EMA_STATE_KEYS
+    key = next((k for k in keys if isinstance(content.get(k), Mapping)), '')
+    if ema and not key:
+        raise CheckpointMismatchError(
+            f'{path} holds no averaged weights, only {some_names(content)}; load it without ema'
+        )
+    state = {}
+    for name, value in (content[key] if key else content).items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            continue
+        half = value.dtype in (torch.float16, torch.bfloat16)
+        # prefixes of DataParallel and torch.compile
+        state[re.sub(r'^((module|_orig_mod)\.)+', '', name)] = value.float() if half else value
+    for counter in ('steps', 'n_averaged'):  # of the averaged models of MMEngine and torch
+        state.pop(counter, None)
+    return state, key
+
+
+def not_finite(state: Mapping[str, Any]) -> list[str]:
+    """A sentence on the tensors of a state dict with NaN or infinite values, if there are any."""
+    bad = [
+        name
+        for name, value in state.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all()
+    ]
+    if not bad:
+        return []
+    return [
+        f'{len(bad)} tensors have NaN or infinite values ({", ".join(first_few(bad))}), as of a '
+        'training that diverged: take an earlier checkpoint'
+    ]
+
+
+def shape_text(tensor: Tensor) -> str:
+    return str(tuple(tensor.shape))
+
+
+def first_few(lines: list[str], number: int = 3) -> list[str]:
+    """The first few lines, and how many more there are."""
+    more = [f'and {len(lines) - number} more'] if len(lines) > number else []
+    return lines[:number] + more
+
+
+def some_names(content: Mapping) -> str:
+    return ', '.join(first_few([str(k) for k in content])) or 'nothing'
+
+
+def module_names(names: list[str]) -> str:
+    """The modules that tensors belong to, for a log line."""
+    modules = sorted({name.rpartition('.')[0] for name in names})
+    return f' ({", ".join(first_few(modules, 8))})' if modules else ''

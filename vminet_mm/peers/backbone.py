@@ -1,0 +1,246 @@
+"""What the backbones of other papers have in common."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from ..checkpoints import load_peer
+from ..models.options import (
+    check_choice,
+    check_count,
+    check_fraction,
+    check_init_cfg,
+    parse_out_indices,
+)
+from ..models.pretrained import StrictlyPretrained
+from ..models.simple_fpn import LayerNorm2d
+
+
+class PeerBackbone(StrictlyPretrained):
+    """A backbone of another paper: archs by name, parts that stay as they are, strict checkpoints.
+
+    Args:
+        arch (str | dict): A name of :attr:`arch_settings`, or a dict with the same keys.
+        out_indices (int | Sequence[int]): The outputs to return, from 0; negative ones count from
+            the end.
+        num_outputs (int): How many there are.
+        frozen_stages (int): -1 freezes nothing, 0 the stem, i the stem and the first i of
+            :meth:`stages_from_stem`. Defaults to -1.
+        norm_eval (bool | str): Keep batch norms in evaluation mode while training. ``'auto'`` does
+            so where the backbone starts from a checkpoint. Defaults to False.
+        init_cfg (dict | list[dict] | None): ``dict(type='Pretrained', checkpoint=...)`` takes a
+            checkpoint of the authors, of mmpretrain or a bare one, strictly; ``prefix`` and ``ema``
+            are as in :func:`vminet_mm.checkpoints.load_peer`. Defaults to None.
+
+    Raises:
+        ValueError: For an unknown arch, an output that does not exist or an option out of range.
+    """
+
+    arch_settings: dict[str, dict]
+
+    def __init__(
+        self,
+        arch: str | dict,
+        out_indices: int | Sequence[int],
+        num_outputs: int,
+        frozen_stages: int = -1,
+        norm_eval: bool | str = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        check_init_cfg(init_cfg)
+        check_choice('norm_eval', norm_eval, (True, False, 'auto'))
+        self.arch = _parse_arch(arch, self.arch_settings)
+        self.out_indices = parse_out_indices(out_indices, num_outputs)
+        self.frozen_stages = frozen_stages
+        self.norm_eval = bool(self._init_cfgs()[0]) if norm_eval == 'auto' else norm_eval
+
+    def load_pretrained(self, checkpoint: str, **options: Any) -> None:
+        """Load a checkpoint, strictly.
+
+        Args:
+            checkpoint: A file or an address.
+            **options: ``prefix`` and ``ema``, see :func:`vminet_mm.checkpoints.load_peer`.
+        """
+        load_peer(self, checkpoint, **options)
+
+    def stages_from_stem(self) -> list[nn.Module]:
+        """The stem and the stages, in the order in which they are frozen."""
+        raise NotImplementedError
+
+    def freeze_stages(self) -> None:
+        """Take the gradients of the frozen stages away, and their norms' statistics.
+
+        Raises:
+            ValueError: If there are not so many stages.
+        """
+        parts = self.stages_from_stem()
+        if self.frozen_stages not in range(-1, len(parts)):
+            raise ValueError(
+                f'frozen_stages must be in -1..{len(parts) - 1}, not {self.frozen_stages}'
+            )
+        for part in parts[: self.frozen_stages + 1]:
+            part.eval()
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'PeerBackbone':
+        """Set the mode; frozen stages, and batch norms under ``norm_eval``, stay in evaluation."""
+        super().train(mode)
+        self.freeze_stages()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+
+class HierarchicalPeer(PeerBackbone):
+    """A backbone of four stages with a layer norm for each returned map.
+
+    Its parts are named as in VMamba's code: ``patch_embed``; ``layers.i`` with ``blocks`` and the
+    ``downsample`` behind them; and ``outnorm{i}``, of which the last one takes the classifier's
+    from a checkpoint.
+
+    Args:
+        arch (str | dict): See :class:`PeerBackbone`; with ``base_channels`` and ``depths``.
+        in_channels (int): Channels of the input image.
+        out_indices (int | Sequence[int]): See :class:`PeerBackbone`.
+        drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 at the
+            first.
+        with_cp (bool): Recompute blocks in the backward pass to save memory.
+        **options: The others of :class:`PeerBackbone`.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict,
+        in_channels: int,
+        out_indices: int | Sequence[int],
+        drop_path_rate: float,
+        with_cp: bool,
+        **options: Any,
+    ) -> None:
+        super().__init__(arch, out_indices, 4, **options)
+        check_count('in_channels', in_channels)
+        depths = self.arch['depths']
+        self.out_channels = [self.arch['base_channels'] * 2**i for i in range(len(depths))]
+        rates = drop_path_rates(drop_path_rate, sum(depths))
+        self.with_cp = with_cp
+        self.patch_embed = self.make_stem(in_channels)
+        self.layers = nn.ModuleList()
+        for i, depth in enumerate(depths):
+            blocks = [self.make_block(i, next(rates)) for _ in range(depth)]
+            is_last = i == len(depths) - 1
+            downsample = nn.Identity() if is_last else self.make_downsample(i)
+            layer = dict(blocks=nn.Sequential(*blocks), downsample=downsample)
+            self.layers.append(nn.ModuleDict(layer))
+        for i in self.out_indices:
+            self.add_module(f'outnorm{i}', LayerNorm2d(self.out_channels[i]))
+        init_linear_layers(self)
+        self.freeze_stages()
+
+    def make_stem(self, in_channels: int) -> nn.Module:
+        """What makes the first stage's input (B, C_0, H / 4, W / 4) of the image."""
+        raise NotImplementedError
+
+    def make_block(self, stage: int, drop_path: float) -> nn.Module:
+        """A block of a stage."""
+        raise NotImplementedError
+
+    def make_downsample(self, stage: int) -> nn.Module:
+        """What stands between a stage and the next one."""
+        raise NotImplementedError
+
+    def stages_from_stem(self) -> list[nn.Module]:
+        """The stem and the stages, each with the down-sampling behind it."""
+        return [self.patch_embed, *self.layers]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) per output."""
+        x = self.patch_embed(x)
+        outputs = []
+        for i, layer in enumerate(self.layers):
+            x = layer['blocks'](x)
+            if i in self.out_indices:
+                outputs.append(getattr(self, f'outnorm{i}')(x))
+            x = layer['downsample'](x)
+        return tuple(outputs)
+
+
+class Recomputable(nn.Module):
+    """A block that can be computed again in the backward pass instead of kept.
+
+    Args:
+        with_cp (bool): Do so.
+    """
+
+    def __init__(self, with_cp: bool) -> None:
+        super().__init__()
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        if self.with_cp and x.requires_grad:
+            return checkpoint(self.compute, x, use_reentrant=False)
+        return self.compute(x)
+
+    def compute(self, x: Tensor) -> Tensor:
+        """What the block does."""
+        raise NotImplementedError
+
+
+def drop_path_rates(last: float, number: int) -> Iterator[float]:
+    """Stochastic depth block by block, growing linearly from 0 to ``last``.
+
+    Args:
+        last: Of the last block.
+        number: How many blocks there are.
+
+    Raises:
+        ValueError: If ``last`` is not from 0 to below 1.
+    """
+    check_fraction('drop_path_rate', last, below=1)
+    return iter([last * i / max(number - 1, 1) for i in range(number)])
+
+
+def init_linear_layers(model: nn.Module) -> None:
+    """Initialize linear layers, 1x1 convolutions that stand for one included, as timm's ViT does.
+
+    Weights from a normal distribution of deviation 0.02, truncated at +-2; biases 0.
+    """
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, Linear2d)):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+class Linear2d(nn.Conv2d):
+    """A linear layer over the channels of (B, C, H, W).
+
+    Its checkpoints may have the weight as (C_out, C_in), as of a linear layer.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Pad (B, C, H, W) with zeros, at bottom and right, to edges that are multiples of a number."""
+    height, width = x.shape[-2:]
+    return nn.functional.pad(x, (0, -width % multiple, 0, -height % multiple))
+
+
+def _parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:
+    """The settings of an arch given by name or as a dict with the keys of the known ones."""
+    if not isinstance(arch, Mapping):
+        if not isinstance(arch, str) or arch not in known:
+            raise ValueError(f'unknown arch {arch!r}; choose one of {", ".join(known)}, or a dict')
+        return known[arch]
+    keys = sorted(next(iter(known.values())))
+    if sorted(arch) != keys:
+        raise ValueError(f'an arch dict has the keys {keys}, not {sorted(arch)}')
+    return dict(arch)
