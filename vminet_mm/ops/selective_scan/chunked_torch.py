@@ -80,7 +80,7 @@ def segments(tokens: int, elements: int) -> tuple[int, int, int]:
 
 def _tokens_first(x: Tensor, groups: int, grid: tuple[int, int, int]) -> Tensor:
     """(B, G D, L) to (B, M, K, T, G, D). Padding has a step size of 0: the state stays."""
-    x = F.pad(x, (0, math.prod(grid) - x.shape[2])).transpose(1, 2)
+    x = F.pad(x.transpose(1, 2), (0, 0, 0, math.prod(grid) - x.shape[2]))
     return x.unflatten(2, (groups, -1)).unflatten(1, grid).contiguous()
 
 
