@@ -60,10 +60,13 @@ FORMATS = {
         head=r'classifier\.head\..*',
         optional=_OUT_NORMS,
     ),
+    'LocalVim': Format(optional=r'(norm_f|outnorm_\d+)\..*'),
     'LVT': Format(
         renamed=((r'backbone\.(?=\d)', 'stages.'),),
         head=r'(head|aux_head|norm|post_network|downstream_norms)\..*|cls_token',
     ),
+    'PlainMamba': Format(optional=rf'(ln1|norm_layer\d+)\..*|{_COUNTERS}'),
+    'Vim': Format(optional=r'cls_token|norm_f\..*'),
     'VMamba': Format(
         renamed=(_CLASSIFIER_NORM,), head=r'classifier\.head\..*', optional=_OUT_NORMS
     ),

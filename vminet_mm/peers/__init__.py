@@ -10,7 +10,11 @@ from importlib import import_module
 from mmengine.registry import MODELS
 from torch import nn
 
-HOMES: dict[str, str] = {}  # name of a model: its module
+HOMES = {  # name of a model: its module
+    'LocalVim': 'local_vim',
+    'PlainMamba': 'plain_mamba',
+    'Vim': 'vim',
+}
 __all__ = sorted(HOMES)
 
 
