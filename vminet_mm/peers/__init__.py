@@ -10,9 +10,13 @@ from importlib import import_module
 from mmengine.registry import MODELS
 from torch import nn
 
-HOMES = {  # name of a model: its module
+HOMES = {  # name of a model or head: its module
+    'EfficientVMamba': 'efficient_vmamba',
+    'LVT': 'lvt',
+    'LVTClsHead': 'lvt_head',
     'LocalVim': 'local_vim',
     'PlainMamba': 'plain_mamba',
+    'VMamba': 'vmamba',
     'Vim': 'vim',
 }
 __all__ = sorted(HOMES)

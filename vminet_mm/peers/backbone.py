@@ -111,6 +111,7 @@ class HierarchicalPeer(PeerBackbone):
         drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 at the
             first.
         with_cp (bool): Recompute blocks in the backward pass to save memory.
+        impl (str): Of the scan, see :func:`vminet_mm.ops.selective_scan.choose_scan`.
         **options: The others of :class:`PeerBackbone`.
     """
 
@@ -121,6 +122,7 @@ class HierarchicalPeer(PeerBackbone):
         out_indices: int | Sequence[int],
         drop_path_rate: float,
         with_cp: bool,
+        impl: str,
         **options: Any,
     ) -> None:
         super().__init__(arch, out_indices, 4, **options)
@@ -128,7 +130,7 @@ class HierarchicalPeer(PeerBackbone):
         depths = self.arch['depths']
         self.out_channels = [self.arch['base_channels'] * 2**i for i in range(len(depths))]
         rates = drop_path_rates(drop_path_rate, sum(depths))
-        self.with_cp = with_cp
+        self.with_cp, self.impl = with_cp, impl
         self.patch_embed = self.make_stem(in_channels)
         self.layers = nn.ModuleList()
         for i, depth in enumerate(depths):

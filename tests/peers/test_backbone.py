@@ -1,0 +1,117 @@
+"""What holds for every backbone of another paper."""
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from tiny_peers import ARCHS, tiny
+from torch import nn
+
+from vminet_mm import peers
+from vminet_mm.peers.backbone import PeerBackbone, drop_path_rates
+
+SHARED = sorted(ARCHS)
+every_peer = pytest.mark.parametrize('name', SHARED)
+
+
+def maps(name: str, size: tuple[int, int], **options: object) -> tuple[torch.Tensor, ...]:
+    with torch.no_grad():
+        return tiny(name, out_indices=(0, 1, 2, 3), **options).eval()(torch.randn(2, 3, *size))
+
+
+@every_peer
+def test_is_built_by_its_name(name: str) -> None:
+    model = MODELS.build(dict(type=name, arch=ARCHS[name], out_indices=-2))
+    assert type(model) is getattr(peers, name) and isinstance(model, PeerBackbone)
+    assert model.out_indices == (2,)
+
+
+@every_peer
+@pytest.mark.parametrize('size', [(1, 1), (33, 65), (70, 17)])
+def test_any_size(name: str, size: tuple[int, int]) -> None:
+    outputs = maps(name, size)
+    channels = tiny(name).out_channels
+    for i, y in enumerate(outputs):
+        stride = 4 * 2**i
+        expected = (2, channels[i], -(-size[0] // stride), -(-size[1] // stride))
+        assert y.shape == expected and y.isfinite().all()
+
+
+@every_peer
+def test_images_of_a_batch_do_not_mix(name: str) -> None:
+    model, x = tiny(name).eval(), torch.randn(3, 3, 41, 52)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x)[0][1:2], model(x[1:2])[0], rtol=1e-4, atol=1e-5)
+
+
+@every_peer
+def test_every_parameter_learns_and_recomputing_changes_nothing(name: str) -> None:
+    x, found = torch.randn(2, 3, 64, 64), []
+    for with_cp in (False, True):
+        model = tiny(name, out_indices=(0, 1, 2, 3), with_cp=with_cp).train()
+        sum(y.square().mean() for y in model(x)).backward()
+        found.append({k: p.grad for k, p in model.named_parameters()})
+    without = [k for k, grad in found[0].items() if grad is None or not grad.abs().sum() > 0]
+    assert without == []
+    for name_, grad in found[0].items():
+        torch.testing.assert_close(found[1][name_], grad, rtol=1e-4, atol=1e-6, msg=name_)
+
+
+@every_peer
+def test_bfloat16_is_near_float32(name: str) -> None:
+    model, x = tiny(name).eval(), torch.randn(1, 3, 40, 56)
+    with torch.no_grad():
+        expected = model(x)[0]
+        with torch.autocast('cpu', torch.bfloat16):
+            y = model(x)[0].float()
+    assert (y - expected).norm() < 0.1 * expected.norm()
+
+
+@every_peer
+def test_images_of_one_channel(name: str) -> None:
+    model = tiny(name, in_channels=1)
+    assert model(torch.randn(2, 1, 32, 32))[0].shape[0] == 2
+    with pytest.raises(ValueError, match='in_channels'):
+        tiny(name, in_channels=0)
+
+
+@every_peer
+def test_frozen_stages(name: str) -> None:
+    model = tiny(name, frozen_stages=2).train()
+    stem, first, second, third, _ = model.stages_from_stem()
+    for part in (stem, first, second):
+        assert not part.training and not any(p.requires_grad for p in part.parameters())
+    assert third.training and all(p.requires_grad for p in third.parameters())
+    with pytest.raises(ValueError, match=r'frozen_stages must be in -1\.\.4'):
+        tiny(name, frozen_stages=5)
+
+
+def test_norm_eval() -> None:
+    model = tiny('EfficientVMamba', norm_eval=True).train()
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and not any(norm.training for norm in norms)
+    assert not tiny('EfficientVMamba', norm_eval='auto').norm_eval
+    init_cfg = dict(type='Pretrained', checkpoint='a.pth')
+    assert tiny('EfficientVMamba', norm_eval='auto', init_cfg=init_cfg).norm_eval
+    with pytest.raises(ValueError, match='norm_eval'):
+        tiny('EfficientVMamba', norm_eval='never')
+
+
+@every_peer
+def test_stochastic_depth_grows(name: str) -> None:
+    model = tiny(name, drop_path_rate=0.4)
+    rates = [m.drop_prob for m in model.modules() if type(m).__name__ == 'DropPath']
+    assert rates == pytest.approx([0.4 * i / 4 for i in range(5)])
+    with pytest.raises(ValueError, match='drop_path_rate'):
+        tiny(name, drop_path_rate=1.0)
+    assert list(drop_path_rates(0.3, 1)) == [0.0]
+
+
+@every_peer
+def test_unknown_archs_and_outputs_are_errors(name: str) -> None:
+    known = next(iter(getattr(peers, name).arch_settings))
+    with pytest.raises(ValueError, match=f"unknown arch 'huge'; choose one of .*{known}"):
+        tiny(name, arch='huge')
+    with pytest.raises(ValueError, match='an arch dict has the keys'):
+        tiny(name, arch=dict(depths=(1, 1, 1, 1)))
+    with pytest.raises(ValueError, match='out_indices'):
+        tiny(name, out_indices=(0, 4))
