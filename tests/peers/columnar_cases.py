@@ -48,7 +48,8 @@ def scanned(mixer: nn.Module, x: Tensor, ending: str, matrix: str) -> Tensor:
     rank, states = mixer.sizes[:2]
     found = x.transpose(1, 2) @ getattr(mixer, f'x_proj{ending}').weight.t()
     step, B, C = found[..., :rank], found[..., rank : rank + states], found[..., -states:]
-    step = F.softplus(getattr(mixer, f'dt_proj{ending}')(step))
+    linear = getattr(mixer, f'dt_proj{ending}')
+    step = F.softplus(F.linear(step, linear.weight, linear.bias))
     A = -getattr(mixer, matrix).exp()
     return selective_scan(
         x, step.mT, A, B.mT, C.mT, getattr(mixer, f'D{ending}'), delta_softplus=False

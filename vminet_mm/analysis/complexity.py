@@ -7,6 +7,10 @@ settles what their own tools leave open:
   element, the context sum one per element of the native grid, and where a map has another size
   its averaging one per element. In the recurrent form the three products ReLU6(Q) * K,
   alpha * E and beta * E are one per element each.
+- A selective scan is counted by its definition, too: for each token and channel four products a
+  state (delta * A, decay * h, delta * u * B and C * h) and two more (delta * u and D * u).
+  :attr:`Complexity.authors_macs` is the sum by the rule of those who print it, see
+  :mod:`.scan_counts`.
 - Counted are, as MMEngine does it, convolutions, linear layers, matrix products, layer and group
   norms, bilinear resizing and adaptive pooling; einsum and the two products of torch's fused
   attention; and the products of two maps, one per element.
@@ -43,6 +47,7 @@ from ..models import VMISA, VMINet
 from ..models.channels import input_channels
 from ..ops import choose_op
 from ..tasks import DETECTION, task_of
+from .scan_counts import COUNTED_SCAN, ScanCounter, count_scans
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Complexity:
             directly, so that the head's resizing is found there.
         rois: Regions which go through each head of a two-stage detector, else empty.
         uncounted: Operations that took no part in the count, and how often each occurs.
+        authors_macs: Of a backbone of another paper, the MACs as its authors count them; None where
+            they count as is done here.
     """
 
     params: int
@@ -74,6 +81,7 @@ class Complexity:
     parts: dict[str, Part]
     rois: dict[str, int]
     uncounted: dict[str, int]
+    authors_macs: int | None = None
 
 
 def _count_map_product(inputs: list, outputs: list) -> int:
@@ -148,7 +156,8 @@ def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Compl
         rois = _watch_rois(model)
         image = torch.zeros(1, input_channels(model), *shape)
         analyzer = FlopAnalyzer(_TensorMode(model, scope), (image,))
-        analyzer.set_op_handle(**HANDLES)
+        scans = ScanCounter()
+        analyzer.set_op_handle(**HANDLES, **{COUNTED_SCAN: scans})
         analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         macs = analyzer.by_module()
         uncounted = analyzer.unsupported_ops()
@@ -164,6 +173,7 @@ def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Compl
         parts={name: part for name, part in parts.items() if part.params or part.macs},
         rois=rois,
         uncounted={re.split(r'[:.]', op)[-1]: times for op, times in uncounted.most_common()},
+        authors_macs=scans.as_authors(type(getattr(model, 'backbone', None)).__name__, macs),
     )
 
 
@@ -195,6 +205,7 @@ def _without_suppression(model_cfg: dict) -> dict:
 
 def _define_attention(model: nn.Module) -> None:
     """Have every attention compute what is to be counted, not what is fastest."""
+    count_scans(model)
     for module in model.modules():
         if isinstance(module, VMISA) and module.form == 'recurrent':
             module.use_op(lambda query, *_: _counted_recurrence(query))
@@ -254,6 +265,8 @@ def to_table(counts: Complexity) -> str:
         f'{name:{width}}  {part.params / 1e6:7.2f} M  {part.macs / 1e9:8.2f} G'
         for name, part in rows
     ]
+    if counts.authors_macs is not None:
+        lines.append(f'As its authors count: {counts.authors_macs / 1e9:.2f} G')
     if counts.rois:
         lines.append('RoIs: ' + ', '.join(f'{name} {n}' for name, n in counts.rois.items()))
     uncounted = ', '.join(f'{op} x{times}' for op, times in counts.uncounted.items())

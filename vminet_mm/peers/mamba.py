@@ -12,6 +12,14 @@ TIME_STEPS = (1e-3, 1e-1)  # initial range of the step size, as in Mamba
 SMALLEST_STEP = 1e-4
 
 
+class StepSize(nn.Linear):
+    """A linear layer whose bias is left to the scan, which adds it in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., R) to (..., D)."""
+        return F.linear(x, self.weight)
+
+
 class MambaMixer(nn.Module):
     """Projections around selective scans, with the names of Mamba's code (arXiv 2312.00752).
 
@@ -50,7 +58,7 @@ class MambaMixer(nn.Module):
             matrix: The name of the logarithm of -A.
         """
         rank, state_size, _ = self.sizes
-        step = nn.Linear(rank, self.inner)
+        step = StepSize(rank, self.inner)
         nn.init.uniform_(step.weight, -(rank**-0.5), rank**-0.5)
         low, high = map(math.log, TIME_STEPS)
         size = torch.empty(self.inner).uniform_(low, high).exp().clamp(min=SMALLEST_STEP)
@@ -73,7 +81,7 @@ class MambaMixer(nn.Module):
     def scan_parameters(self, x: Tensor, ending: str) -> tuple[Tensor, Tensor, Tensor]:
         """Step size (B, D, L), B and C (B, N, L) of tokens (B, L, D), without the step's bias."""
         step, B, C = getattr(self, f'x_proj{ending}')(x).split(self.sizes, -1)
-        step = F.linear(step, getattr(self, f'dt_proj{ending}').weight)
+        step = getattr(self, f'dt_proj{ending}')(step)
         return step.transpose(1, 2), B.transpose(1, 2), C.transpose(1, 2)
 
     def scan(

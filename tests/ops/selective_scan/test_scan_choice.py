@@ -40,6 +40,11 @@ def install(monkeypatch: pytest.MonkeyPatch, spoil=SPOILED['right']) -> None:
 def test_choice_without_the_package() -> None:
     assert choose_scan() is choose_scan('torch') is selective_scan
     assert choose_scan('reference') is reference.selective_scan
+    assert [scan_name(choose_scan(name)) for name in ('torch', 'reference')] == [
+        'torch',
+        'reference',
+    ]
+    assert scan_name(implementations.kernel_scan, 'cpu') == 'torch'
     with pytest.raises(ImportError, match="install it or use impl='torch'"):
         choose_scan('mamba_ssm')
     with pytest.raises(ValueError, match="unknown impl 'cuda'; choose one of auto, torch"):

@@ -63,14 +63,17 @@ def kernel_scan(
     return kernel(*tokens[:2], A, *tokens[2:], D, None, delta_bias, delta_softplus)
 
 
-def scan_name(scan: Callable[..., Tensor]) -> str:
-    """How a scan is called in reports: ``'torch'``, ``'mamba_ssm'`` or ``'reference'``."""
-    names = {
-        chunked_torch.selective_scan: 'torch',
-        kernel_scan: 'mamba_ssm',
-        reference.selective_scan: 'reference',
-    }
-    return names[scan]
+def scan_name(scan: Callable[..., Tensor], device: str | torch.device = 'cuda') -> str:
+    """What runs on a device: ``'torch'``, ``'mamba_ssm'`` or ``'reference'``.
+
+    Args:
+        scan: What :func:`choose_scan` has returned.
+        device: Where the tokens are.
+    """
+    if scan is reference.selective_scan:
+        return 'reference'
+    has_kernel = scan is kernel_scan and torch.device(device).type == 'cuda'
+    return 'mamba_ssm' if has_kernel else 'torch'
 
 
 @cache
