@@ -11,8 +11,8 @@ from fuzz_strategies import MASKS, RESIZES, SEEDS, grids, sizes
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vminet_mm.ops import context, make_mask, mask_spans, resize_field
-from vminet_mm.ops.context_weights import ContextWeights
+from vminet_mm.ops import context, make_mask, resize_field
+from vminet_mm.ops.context_weights import context_weights
 from vminet_mm.ops.recurrent_reference import fit_fields
 
 Size = tuple[int, int]
@@ -108,25 +108,31 @@ def overlaps(cell: int, cells: int, token: int, tokens: int) -> bool:
     return begin < end
 
 
-@given(grids(12), st.integers(1, 9), MASKS, RESIZES, st.booleans(), SEEDS)
+@given(grids(12), st.integers(1, 9), MASKS, RESIZES, SEEDS)
 def test_weights_of_the_context(
-    grid: tuple[Size, Size], channels: int, mask_name: str, resize: str, hinted: bool, seed: int
+    grid: tuple[Size, Size], channels: int, mask_name: str, resize: str, seed: int
 ) -> None:
     size, native = grid
     torch.manual_seed(seed)
     alpha = torch.randn(native, dtype=torch.float64)
     mask = make_mask(mask_name, alpha.numel(), channels)
-    spans = mask_spans(mask) if hinted else (len(mask), len(mask))
-    weights = ContextWeights(native, size, resize, spans)
-    shared, table = weights.build(alpha, mask)
-    embedding = torch.randn(2, channels, size[0] * size[1], dtype=torch.float64)
-    before = table.shape[1]
-    found = (embedding[..., :before] * table).sum(-1) + embedding[..., before:] @ shared
-    expected = context(embedding.unflatten(2, size), alpha, mask, resize)
-    torch.testing.assert_close(found, expected)
-    parts = torch.randn_like(shared), torch.randn_like(table)
-    product = sum((part * own).sum() for part, own in zip(parts, (shared, table), strict=True))
-    torch.testing.assert_close((weights.alpha_gradient(*parts, mask) * alpha).sum(), product)
+    weights = context_weights(native, size, resize, alpha.device, alpha.dtype)
+    embedding = torch.randn(2, channels, *size, dtype=torch.float64)
+    found = (embedding * weights.build(alpha, mask)).sum((2, 3))
+    torch.testing.assert_close(found, context(embedding, alpha, mask, resize))
+    by_tap = torch.randn(weights.gradient_shape, dtype=torch.float64)
+    rows, columns = weights.rows, weights.columns
+    taps = by_tap.view(size[0], rows.count, size[1], columns.count)
+    product = sum(
+        (
+            alpha.index_select(0, rows.first + r).index_select(1, columns.first + c)
+            * rows.values[r, :, None]
+            * columns.values[c]
+            * taps[:, r, :, c]
+        ).sum()
+        for r, c in itertools.product(range(rows.count), range(columns.count))
+    )
+    torch.testing.assert_close((weights.alpha_gradient(by_tap) * alpha).sum(), product)
 
 
 @at_published_sizes

@@ -135,9 +135,8 @@ def test_dtypes_and_layouts(
 @pytest.mark.parametrize('layout', ['contiguous', 'channels_last', 'halves', 'halves_last'])
 def test_inputs_are_not_copied(layout: str) -> None:
     x = laid_out(inputs(), layout)
-    weights = matrix_triton.ContextWeights((3, 5), (3, 5), 'pool', (15, 15))
-    call = matrix_triton.prepare(x['query'], x['key'], weights, x['alpha'], x['mask'], 4096)
-    assert [t.data_ptr() for t in call.inputs[:2]] == [x[k].data_ptr() for k in ('query', 'key')]
+    flat = matrix_triton._flat(x['query'], x['key'])
+    assert [t.data_ptr() for t in flat] == [x[k].data_ptr() for k in ('query', 'key')]
 
 
 @pytest.fixture
@@ -253,6 +252,10 @@ def test_registered_op(tiles: str, kernel_device: torch.device) -> None:
     torch.library.opcheck(
         matrix_triton._attention_backward, (grad, *x.values(), context, 'pool', 5, 15)
     )
+    joint = torch.cat([x.pop('query'), x.pop('key')], 1)
+    torch.library.opcheck(
+        matrix_triton._joint_backward, (grad, joint, *x.values(), context, 'pool', 5, 15)
+    )
 
 
 @pytest.mark.parametrize('dynamic', [False, True])
@@ -265,7 +268,7 @@ def test_compile_without_graph_breaks(dynamic: bool, kernel_device: torch.device
         grad, spans = torch.randn_like(x['query']), mask_spans(x['mask'])
         expected = results(separable_attention, x, grad, 'pool', spans)
         for name, value in results(compiled, x, grad, 'pool', spans).items():
-            assert torch.equal(value, expected[name])
+            torch.testing.assert_close(value, expected[name])
 
 
 @pytest.mark.parametrize(

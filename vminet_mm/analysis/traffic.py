@@ -6,8 +6,9 @@ launch; views move nothing. Exceptions are what CUDA does otherwise:
 - A bias after a convolution is a pass of its own, and a convolution's backward is one kernel for
   each gradient, each of which reads the gradient of the output.
 - A batch norm in training mode reads its input twice, forward and backward.
-- Our kernels read Q and K once or twice, see the table in ``vminet_mm/ops/README.md``. The
-  operators that build their weights are counted one by one.
+- Our kernels read Q and K once or twice, see the table in ``vminet_mm/ops/README.md``.
+- A 1x1 convolution in channels_last is a matrix product with its bias, see
+  ``vminet_mm/ops/pointwise.py``.
 
 Caches are not considered. Nothing is computed: the tensors are fake, so that no GPU is needed and a
 batch of 128 costs no memory.
@@ -31,7 +32,11 @@ from . import authors_model
 from .model_zoo import ModelSpec, Size, build_model
 
 # of vminet_mm.ops.matrix_triton
-MATRIX_OPS = ('vminet_mm::separable_attention', 'vminet_mm::separable_attention_backward')
+MATRIX_OPS = (
+    'vminet_mm::separable_attention',
+    'vminet_mm::separable_attention_backward',
+    'vminet_mm::separable_attention_joint_backward',
+)
 # they only allocate
 ALLOCATIONS = ('empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided')
 
@@ -103,8 +108,7 @@ class TrafficCounter(TorchDispatchMode):
     ) -> object:
         out = func(*args, **(kwargs or {}))
         if func.overloadpacket._qualified_op_name in MATRIX_OPS:
-            with self:  # for the operators that build the weights
-                self.total += _matrix_kernels(func, args, out)
+            self.total += _matrix_kernels(func, args, out)
         else:
             self.total += _operation(func, args, kwargs or {}, out)
         return out
@@ -144,25 +148,26 @@ def _operation(func: torch._ops.OpOverload, args: tuple, kwargs: dict, out: obje
 def _matrix_kernels(func: torch._ops.OpOverload, args: tuple, out: tuple) -> Traffic:
     """The kernels of :mod:`vminet_mm.ops.matrix_triton`, as its functions launch them."""
     from ..ops import matrix_triton
-    from ..ops.context_weights import ContextWeights
+    from ..ops.context_weights import tap_counts
 
-    is_backward = func.overloadpacket._qualified_op_name == MATRIX_OPS[1]
-    grad, args = (args[0], args[1:]) if is_backward else (None, args)
+    part = MATRIX_OPS.index(func.overloadpacket._qualified_op_name)
+    grad, args = (args[0], args[1:]) if part else (None, args)
+    if part == 2:
+        args = (*args[0].chunk(2, 1), *args[1:])
     query, key, alpha, mask = args[:4]
-    resize, spans = args[-3], args[-2:]
-    weights = ContextWeights(alpha.shape, query.shape[2:], resize, tuple(spans))
-    limit = matrix_triton.MAX_TILE // (2 if is_backward else 1)
-    call = matrix_triton.prepare(query, key, weights, alpha, mask, limit)
-    read, written = _bytes((*call.inputs, grad)), _bytes(out)
-    traffic = Traffic(read + written, 1)
-    if not call.one_tile:  # a kernel makes the sums of tiles, and torch adds them
+    resize = args[-3]
+    limit = matrix_triton.MAX_TILE // (2 if part else 1)
+    grid = matrix_triton.choose_grid(query.flatten(2), limit)
+    traffic = Traffic(_bytes((query, key, alpha, mask, grad)) + _bytes(out), 1)
+    if not grid.one_tile:  # a kernel makes the sums of tiles, and torch adds them
         traffic += Traffic(_bytes((query, key, grad)), 2)
-    if is_backward:
-        parts = matrix_triton.new_weight_gradients(call)
-        traffic += Traffic(_bytes(parts))
-        shared, table = parts[0].sum((0, 1)), parts[1].sum(0)
-        weights.alpha_gradient(shared, table, mask)
-        traffic += Traffic(0, 3)  # the gradients of s0 (a product and its sum) and of beta
+    if part:  # torch adds what programs found of the fields, and of the bias
+        taps = math.prod(tap_counts(alpha.shape, query.shape[2:], resize))
+        fields = grid.tiles[2] * grid.tiles[1] * query[0, 0].numel() * taps
+        traffic += Traffic(2 * 4 * fields, 1)
+        if query.shape[2:] != alpha.shape:  # to float64, two products, back, and one tensor
+            traffic += Traffic(8 * 4 * taps * query[0, 0].numel(), 5)
+        traffic += Traffic(0, part - 1)
     return traffic
 
 
@@ -259,7 +264,7 @@ def _is_block(module: nn.Module) -> bool:
 def _as_on_cuda() -> Iterator[FakeTensorMode]:
     """Fake tensors, which our operators take to their kernels."""
     try:
-        from ..ops import matrix_triton, recurrent_triton
+        from ..ops import matrix_triton, pointwise, recurrent_triton
     except ImportError:  # without Triton there are no kernels to count
         with FakeTensorMode(allow_non_fake_inputs=True) as fake:
             yield fake
@@ -267,6 +272,7 @@ def _as_on_cuda() -> Iterator[FakeTensorMode]:
     with (
         patch.object(matrix_triton, 'INTERPRETED', True),
         patch.object(recurrent_triton, 'INTERPRETED', True),
+        patch.object(pointwise, 'is_product', pointwise.is_last),
         FakeTensorMode(allow_non_fake_inputs=True) as fake,
     ):
         yield fake

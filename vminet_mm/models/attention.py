@@ -7,7 +7,17 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ..ops import choose_op, make_mask, mask_spans, resize_field
+from ..ops import (
+    apply_pointwise,
+    attend_and_project,
+    can_project_matrix,
+    choose_op,
+    make_mask,
+    mask_spans,
+    pointwise_conv,
+    project_matrix,
+    resize_field,
+)
 
 
 class VMISA(nn.Module):
@@ -74,6 +84,17 @@ class VMISA(nn.Module):
         """Map (B, C, H, W) to ReLU6(Y), (B, D, H, W); any H and W from 1 up."""
         return self.attend(*self.inputs(x))
 
+    def project(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        """``conv(self(x))``, which keeps less for the backward pass."""
+        is_folded = hasattr(self, 'query_key')
+        if is_folded or not can_project_matrix(
+            self.op, x, self.alpha, self.mask, self.context_resize
+        ):
+            return attend_and_project(self.attend, conv, *self.inputs(x))
+        fields = self.alpha, self.mask, self.scale, self.beta
+        options = self.context_resize, self.mask_spans
+        return project_matrix(self.op, x, self.query, self.key, fields, conv, *options)
+
     def inputs(self, x: Tensor) -> tuple[Tensor, ...]:
         """The tensors that :meth:`attend` depends on: Q and K as one (B, 2D, H, W), and fields."""
         fields = [self.alpha, self.beta]
@@ -84,9 +105,9 @@ class VMISA(nn.Module):
     def query_and_key(self, x: Tensor) -> Tensor:
         """Q and K as one (B, 2D, H, W): their two convolutions in one matrix product."""
         if hasattr(self, 'query_key'):  # folded
-            return self.query_key(x)
+            return apply_pointwise(self.query_key, x)
         weight = torch.cat([self.query.weight, self.key.weight])
-        return F.conv2d(x, weight, torch.cat([self.query.bias, self.key.bias]))
+        return pointwise_conv(x, weight, torch.cat([self.query.bias, self.key.bias]))
 
     def attend(
         self, query_key: Tensor, alpha: Tensor, beta: Tensor, scale: Tensor | None = None
@@ -151,9 +172,13 @@ class NoAttention(nn.Module):
         """Map (B, C, H, W) to (B, D, H, W)."""
         return self.attend(*self.inputs(x))
 
+    def project(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        """``conv(self(x))``, as in :class:`VMISA`."""
+        return attend_and_project(self.attend, conv, *self.inputs(x))
+
     def inputs(self, x: Tensor) -> tuple[Tensor]:
         """What :meth:`attend` depends on, as in :class:`VMISA`."""
-        return (self.query(x),)
+        return (apply_pointwise(self.query, x),)
 
     def attend(self, query: Tensor) -> Tensor:
         """ReLU6 of what :meth:`inputs` returns."""

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 
 from ..checkpoints.formats import current_name
-from ..ops import attend_and_project
+from ..ops import apply_pointwise
 from .attention import build_attention
 from .options import parse_attn
 
@@ -94,14 +94,14 @@ class VMISABlock(BaseModule):
             )
         else:
             branch = self._branch(x)
-        return x + self.drop_path(branch)
+        return add_branch(x, branch, self.drop_path)
 
     def _branch(self, x: Tensor) -> Tensor:
         x = self.dwconv(x)
         if torch.is_grad_enabled() and not self.with_cp:
-            x = attend_and_project(self.attn.attend, self.proj.conv, *self.attn.inputs(x))
+            x = self.attn.project(x, self.proj.conv)
         else:
-            x = self.proj.conv(self.attn(x))
+            x = apply_pointwise(self.proj.conv, self.attn(x))
         return self.proj.bn(x) if hasattr(self.proj, 'bn') else x
 
     @torch.no_grad()
@@ -123,6 +123,14 @@ class VMISABlock(BaseModule):
             if new_name != name:
                 state_dict[new_name] = state_dict.pop(name)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def add_branch(x: Tensor, branch: Tensor, drop_path: DropPath) -> Tensor:
+    """``x + drop_path(branch)`` in one pass, with the random numbers that ``drop_path`` draws."""
+    if not (drop_path.training and drop_path.drop_prob > 0):
+        return x + branch
+    ones = branch.new_ones(len(branch), 1, 1, 1)
+    return torch.addcmul(x, branch, drop_path(ones))
 
 
 def fold_norm(layers: nn.Sequential) -> nn.Sequential:

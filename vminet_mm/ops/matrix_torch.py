@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from . import reference
+from .context_weights import context_weights, spread
 
 
 def separable_attention(
@@ -36,6 +37,75 @@ def separable_attention(
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
             return _SeparableAttention.apply(*tensors, mask, spans)
         return _forward(*tensors, mask, spans)[0]
+
+
+def attend(
+    query_key: Tensor,
+    alpha: Tensor,
+    mask: Tensor,
+    scale: Tensor,
+    beta: Tensor,
+    context_resize: str,
+    spans: tuple[int, int],
+) -> tuple[Tensor, Tensor]:
+    """The output (B, D, H, W) and the context (B, D) of Q and K in one tensor, without gradients.
+
+    Args:
+        query_key: (B, 2D, H, W).
+        alpha: As for :func:`separable_attention`, also the arguments that follow.
+        mask: (H0 * W0, D), bool.
+        scale: One element.
+        beta: One element.
+        context_resize: ``'pool'``; here ``'interpolate'`` at the native size alone.
+        spans: Of the mask.
+    """
+    return _forward(*query_key.chunk(2, 1), alpha, scale, beta, mask, spans)
+
+
+def attend_backward(
+    grad: Tensor,
+    query_key: Tensor,
+    alpha: Tensor,
+    mask: Tensor,
+    scale: Tensor,
+    beta: Tensor,
+    context: Tensor,
+    context_resize: str,
+    spans: tuple[int, int],
+) -> tuple[Tensor | None, ...]:
+    """The gradients of :func:`attend`, and its output once more.
+
+    Args:
+        grad: Of the output (B, D, H, W).
+        query_key: And what follows, as it was given to :func:`attend`.
+        context: What that returned.
+
+    Returns:
+        tuple[Tensor | None, ...]: The gradient of Q and K (B, 2D, H, W); its sum for each channel
+        (2D), or None where a convolution finds it as fast; the output; the gradients of alpha,
+        scale and beta.
+    """
+    query, key = query_key.chunk(2, 1)
+    grad_query_key = torch.empty_like(query_key)
+    hidden, *grad_fields = _backward(
+        grad_query_key.chunk(2, 1), grad, query, key, alpha, scale, beta, mask, context, spans
+    )
+    return grad_query_key, None, hidden, *grad_fields
+
+
+separable_attention.passes = (attend, attend_backward)
+
+
+def plain_attention(
+    query: Tensor, key: Tensor, alpha: Tensor, mask: Tensor, scale: Tensor, beta: Tensor
+) -> Tensor:
+    """At the native size, out of element-wise operations and one sum, which a compiler fuses."""
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    with torch.autocast(query.device.type, enabled=False):
+        embedding = F.relu6(query.to(dtype)) * key.to(dtype)
+        field = mask.t().unflatten(1, alpha.shape) * alpha.to(dtype)
+        summary = (embedding * field).sum((2, 3), keepdim=True)
+        return F.relu6(scale * summary + beta * embedding).to(query.dtype)
 
 
 def _forward(
@@ -77,43 +147,57 @@ class _SeparableAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, alpha, scale, beta, mask, summary = ctx.saved_tensors
-        dtype = summary.dtype
+        query, key, *fields = ctx.saved_tensors
+        grads = torch.empty_like(query), torch.empty_like(key)
         with torch.autocast(query.device.type, enabled=False):
-            weights = alpha.flatten().to(dtype)
-            rectified = F.relu6(query.to(dtype))
-            embedding = rectified * key
-            tokens = _native_tokens(embedding, alpha)
+            _, *grad_fields = _backward(grads, grad, query, key, *fields, ctx.spans)
+        return *grads, *grad_fields, None, None
 
-            # not told from the output: rounded to 6 in low precision, it would stop gradients
-            mixed = _mix(embedding, summary, scale, beta)
-            grad = grad.contiguous(memory_format=_memory_format(mixed)).to(dtype)
-            grad = _relu6_backward(grad, mixed)  # of the mixture
-            total = grad.sum((2, 3))
-            grad_summary = scale * total
-            grad_alpha = _alpha_gradient(tokens, grad_summary, mask, *ctx.spans)
-            grad_beta = (grad * embedding).sum()
-            grad_scale = (total * summary).sum()
 
-            grad = grad.mul_(beta)  # from here on, of E
-            if embedding.shape[-2:] == alpha.shape:
-                _add_context_gradient(grad.flatten(2), grad_summary, weights, mask, *ctx.spans)
-            else:
-                pooled = torch.zeros_like(tokens)
-                _add_context_gradient(pooled, grad_summary, weights, mask, *ctx.spans)
-                pooled = pooled.unflatten(2, alpha.shape)
-                grad += torch.ops.aten._adaptive_avg_pool2d_backward(pooled, embedding)
-            grad_key = (grad * rectified).to(key.dtype)
-            grad_query = _relu6_backward(grad.mul_(key), query.to(dtype)).to(query.dtype)
-        return (
-            grad_query,
-            grad_key,
-            grad_alpha.view_as(alpha).to(alpha.dtype),
-            grad_scale.view_as(scale).to(scale.dtype),
-            grad_beta.view_as(beta).to(beta.dtype),
-            None,
-            None,
-        )
+def _backward(
+    grads: tuple[Tensor, Tensor],
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    alpha: Tensor,
+    scale: Tensor,
+    beta: Tensor,
+    mask: Tensor,
+    summary: Tensor,
+    spans: tuple[int, int],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Write the gradients of query and key; the output and the gradients of alpha, scale, beta."""
+    dtype = summary.dtype
+    weights = alpha.flatten().to(dtype)
+    rectified = F.relu6(query.to(dtype))
+    embedding = rectified * key
+    tokens = _native_tokens(embedding, alpha)
+
+    # not told from the output: rounded to 6 in low precision, it would stop gradients
+    mixed = _mix(embedding, summary, scale, beta)
+    grad = grad.contiguous(memory_format=_memory_format(mixed)).to(dtype)
+    grad = _relu6_backward(grad, mixed)  # of the mixture
+    total = grad.sum((2, 3))
+    grad_summary = scale * total
+    grad_alpha = _alpha_gradient(tokens, grad_summary, mask, *spans)
+    grad_beta = (grad * embedding).sum()
+    grad_scale = (total * summary).sum()
+
+    grad = grad.mul_(beta)  # from here on, of E
+    if embedding.shape[-2:] == alpha.shape:
+        _add_context_gradient(grad.flatten(2), grad_summary, weights, mask, *spans)
+    else:
+        pooled = torch.zeros_like(tokens)
+        _add_context_gradient(pooled, grad_summary, weights, mask, *spans)
+        grad += _pool_backward(pooled.unflatten(2, alpha.shape), embedding)
+    torch.mul(grad, rectified, out=grads[1])
+    _relu6_backward(grad.mul_(key), query.to(dtype), out=grads[0])
+    return (
+        F.relu6(mixed, inplace=True).to(query.dtype),
+        grad_alpha.view_as(alpha).to(alpha.dtype),
+        grad_scale.view_as(scale).to(scale.dtype),
+        grad_beta.view_as(beta).to(beta.dtype),
+    )
 
 
 def _embed(query: Tensor, key: Tensor) -> Tensor:
@@ -141,9 +225,15 @@ def _context(tokens: Tensor, weights: Tensor, mask: Tensor, mixed: int, whole: i
     field = _masked_rows(weights, mask, mixed, tokens)
     summary = (tokens[..., :mixed] * field).sum(-1)
     if whole > mixed:
-        rows = tokens[..., mixed:whole].transpose(1, 2)
-        summary += torch.matmul(weights[None, mixed:whole], rows).squeeze(1)
+        summary += _weighted_sum(tokens[..., mixed:whole], weights[mixed:whole])
     return summary
+
+
+def _weighted_sum(tokens: Tensor, weights: Tensor) -> Tensor:
+    """``sum_i tokens[..., i] weights[i]``; on CUDA not as a product, which TF32 could shorten."""
+    if tokens.is_cuda:
+        return (tokens * weights).sum(-1)
+    return torch.matmul(weights[None], tokens.transpose(1, 2)).squeeze(1)
 
 
 def _alpha_gradient(
@@ -154,9 +244,11 @@ def _alpha_gradient(
     grad = tokens.new_zeros(tokens.shape[-1])
     grad[:mixed] = (by_channel * mask[:mixed].t()).sum(0)
     if whole > mixed:
-        grad[mixed:whole] = torch.matmul(grad_summary[:, None], tokens[..., mixed:whole]).sum(
-            (0, 1)
-        )
+        rows = tokens[..., mixed:whole]
+        if rows.is_cuda:  # as in _weighted_sum
+            grad[mixed:whole] = (rows * grad_summary[..., None]).sum((0, 1))
+        else:
+            grad[mixed:whole] = torch.matmul(grad_summary[:, None], rows).sum((0, 1))
     return grad
 
 
@@ -175,9 +267,20 @@ def _masked_rows(weights: Tensor, mask: Tensor, mixed: int, like: Tensor) -> Ten
     return field if like.stride(1) == 1 else field.contiguous()
 
 
-def _relu6_backward(grad: Tensor, x: Tensor) -> Tensor:
+def _pool_backward(grad: Tensor, x: Tensor) -> Tensor:
+    """The gradient of x under average pooling to the grid of grad, both (B, D, ...)."""
+    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+        # the kernel of CUDA adds in any order, and raises
+        weights = context_weights(grad.shape[2:], x.shape[2:], 'pool', x.device, x.dtype)
+        return spread(grad, weights.rows, weights.columns)
+    return torch.ops.aten._adaptive_avg_pool2d_backward(grad, x)
+
+
+def _relu6_backward(grad: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
     """The gradient where 0 < x < 6, else 0; x is the input of ReLU6 or its output."""
-    return torch.ops.aten.hardtanh_backward(grad, x, 0.0, 6.0)
+    if out is None:
+        return torch.ops.aten.hardtanh_backward(grad, x, 0.0, 6.0)
+    return torch.ops.aten.hardtanh_backward.grad_input(grad, x, 0.0, 6.0, grad_input=out)
 
 
 def _memory_format(x: Tensor) -> torch.memory_format:

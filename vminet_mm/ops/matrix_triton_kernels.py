@@ -8,9 +8,10 @@ all tokens: the sums over tokens are then those of the tile, else another kernel
 Arguments that the kernels share:
 
 - ``query, key, out, grad, ...``: (B, D, L) with the strides ``x_b, x_d, x_l`` (query, key) and
-  ``y_b, y_d, y_l`` (all others).
-- The weights alpha M of the context: ``table`` (D, T) with the strides ``t_d, t_l`` for the first T
-  tokens and ``shared`` (L - T), the same for all channels, for the others.
+  ``y_b, y_d, y_l`` (all others, if not said otherwise).
+- The weights alpha M of the context: ``alpha`` (L0), ``mask`` (L0, D) bytes, of which the rows from
+  ``mixed`` to ``whole - 1`` are true and those from ``whole`` on false; and the taps of rows and
+  columns, see :class:`vminet_mm.ops.context_weights.Taps`.
 - ``context`` (B, D): c. ``scale, beta``: one element each.
 - ``ACC``: the dtype of all arithmetic.
 """
@@ -22,25 +23,50 @@ from .relu6_triton import relu6, relu6_gradient
 
 
 @triton.jit
-def _weights(shared, table, t_d, t_l, n, i, D, L, T, ACC: tl.constexpr):
+def _visible(mask, cell, n, i, D, L, mixed, whole):
+    """M (channels, tokens) of one cell for each token i."""
+    read = (n < D)[:, None] & ((i < L) & (cell < mixed))[None, :]
+    offset = cell.to(tl.int64)[None, :] * D + n[:, None]
+    own = tl.load(mask + offset, mask=read, other=0) != 0
+    return own | ((cell >= mixed) & (cell < whole))[None, :]
+
+
+@triton.jit
+def _weights(
+    alpha, mask, row_first, row_values, column_first, column_values,
+    H, W, W0, row_taps, column_taps, mixed, whole, n, i, D, L,
+    BLOCK_D: tl.constexpr, BLOCK_L: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
     """alpha M (channels, tokens) on the tile of channels n and tokens i."""
-    own = (n < D)[:, None] & (i < T)[None, :]
-    own_weights = tl.load(table + n[:, None] * t_d + i[None, :] * t_l, mask=own, other=0.0)
-    shared_weights = tl.load(shared + i - T, mask=(i >= T) & (i < L), other=0.0)
-    return own_weights.to(ACC) + shared_weights.to(ACC)[None, :]
+    h, w = i // W, i % W
+    top = tl.load(row_first + h, mask=i < L, other=0)
+    left = tl.load(column_first + w, mask=i < L, other=0)
+    weights = tl.zeros((BLOCK_D, BLOCK_L), ACC)
+    for r in range(row_taps):
+        by_row = tl.load(row_values + r * H + h, mask=i < L, other=0.0)
+        for c in range(column_taps):
+            cell = (top + r) * W0 + left + c
+            value = tl.load(alpha + cell, mask=i < L, other=0.0).to(ACC) * by_row
+            value *= tl.load(column_values + c * W + w, mask=i < L, other=0.0)
+            visible = _visible(mask, cell, n, i, D, L, mixed, whole)
+            weights += tl.where(visible, value[None, :], 0.0)
+    return weights
 
 
 @triton.jit
 def context_sums_kernel(
-    query, key, shared, table, sums,
-    x_b, x_d, x_l, t_d, t_l, B, D, L, T,
+    query, key, alpha, mask, row_first, row_values, column_first, column_values, sums,
+    x_b, x_d, x_l, H, W, W0, row_taps, column_taps, mixed, whole, B, D, L,
     BLOCK_D: tl.constexpr, BLOCK_L: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """``sum_i alpha[i] M[i, n] E[i, n]`` over the tokens of a tile: sums (token tiles, B, D)."""
     n = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
     i = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
     valid = (n < D)[:, None] & (i < L)[None, :]
-    weights = _weights(shared, table, t_d, t_l, n, i, D, L, T, ACC)
+    weights = _weights(
+        alpha, mask, row_first, row_values, column_first, column_values,
+        H, W, W0, row_taps, column_taps, mixed, whole, n, i, D, L, BLOCK_D, BLOCK_L, ACC,
+    )  # fmt: skip
     x = n[:, None] * x_d + i[None, :] * x_l
     for image in range(tl.program_id(2), B, tl.num_programs(2)):
         start = tl.cast(image, tl.int64) * x_b
@@ -52,8 +78,9 @@ def context_sums_kernel(
 
 @triton.jit
 def forward_kernel(
-    query, key, shared, table, scale, beta, context, out,
-    x_b, x_d, x_l, y_b, y_d, y_l, t_d, t_l, B, D, L, T,
+    query, key, alpha, mask, row_first, row_values, column_first, column_values,
+    scale, beta, context, out,
+    x_b, x_d, x_l, y_b, y_d, y_l, H, W, W0, row_taps, column_taps, mixed, whole, B, D, L,
     BLOCK_D: tl.constexpr, BLOCK_L: tl.constexpr, ACC: tl.constexpr, ONE_TILE: tl.constexpr,
 ):  # fmt: skip
     """out = ReLU6(scale * c + beta * E). ``context`` is written with ONE_TILE, else read."""
@@ -62,7 +89,10 @@ def forward_kernel(
     valid = (n < D)[:, None] & (i < L)[None, :]
     s, b = tl.load(scale).to(ACC), tl.load(beta).to(ACC)
     if ONE_TILE:
-        weights = _weights(shared, table, t_d, t_l, n, i, D, L, T, ACC)
+        weights = _weights(
+            alpha, mask, row_first, row_values, column_first, column_values,
+            H, W, W0, row_taps, column_taps, mixed, whole, n, i, D, L, BLOCK_D, BLOCK_L, ACC,
+        )  # fmt: skip
     x = n[:, None] * x_d + i[None, :] * x_l
     y = n[:, None] * y_d + i[None, :] * y_l
     for image in range(tl.program_id(2), B, tl.num_programs(2)):
@@ -110,53 +140,88 @@ def gradient_sums_kernel(
 
 @triton.jit
 def backward_kernel(
-    query, key, shared, table, scale, beta, context, grad, sums,
-    grad_query, grad_key, grad_shared, grad_table,
-    x_b, x_d, x_l, y_b, y_d, y_l, t_d, t_l, B, D, L, T,
-    BLOCK_D: tl.constexpr, BLOCK_L: tl.constexpr, ACC: tl.constexpr, ONE_TILE: tl.constexpr,
+    query, key, alpha, mask, row_first, row_values, column_first, column_values,
+    scale, beta, context, grad, sums, grad_query, grad_key, hidden, grad_bias, grad_fields,
+    x_b, x_d, x_l, y_b, y_d, y_l, z_b, z_d, z_l,
+    H, W, W0, row_taps, column_taps, mixed, whole, B, D, L,
+    BLOCK_D: tl.constexpr, BLOCK_L: tl.constexpr, ACC: tl.constexpr,
+    ONE_TILE: tl.constexpr, JOINT: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of query, key and the weights, the latter summed over the images of a program.
+    """Gradients of query and key (strides z), and those of the parameters, summed on chip.
 
-    ``sums`` (2, B, D): the sums of G and of G E over all tokens, written with ONE_TILE, else read.
-    ``grad_table`` (image splits, D, T) has the strides ``D * T, t_d, t_l``; ``grad_shared`` is
-    (image splits, channel tiles, L - T).
+    ``sums`` (2, B, D): the sums of G and of G E over all tokens, read without ONE_TILE.
+    ``grad_fields`` (image splits, channel tiles, F + 2): the gradient of the weights tap by tap,
+    see :attr:`vminet_mm.ops.context_weights.ContextWeights.gradient_shape`, those of scale and
+    beta behind it. With JOINT, also ``hidden``, the output once more, and ``grad_bias`` (image
+    splits, token tiles, 2, D), the sums of the gradients of query and key.
     """
     n = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
     i = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
     valid = (n < D)[:, None] & (i < L)[None, :]
     s, b = tl.load(scale).to(ACC), tl.load(beta).to(ACC)
-    weights = _weights(shared, table, t_d, t_l, n, i, D, L, T, ACC)
+    weights = _weights(
+        alpha, mask, row_first, row_values, column_first, column_values,
+        H, W, W0, row_taps, column_taps, mixed, whole, n, i, D, L, BLOCK_D, BLOCK_L, ACC,
+    )  # fmt: skip
     grad_weights = tl.zeros((BLOCK_D, BLOCK_L), ACC)
+    sum_query = tl.zeros((BLOCK_D,), ACC)
+    sum_key = tl.zeros((BLOCK_D,), ACC)
+    sum_scale = tl.zeros((BLOCK_D,), ACC)
+    sum_beta = tl.zeros((BLOCK_D,), ACC)
     x = n[:, None] * x_d + i[None, :] * x_l
     y = n[:, None] * y_d + i[None, :] * y_l
+    z = n[:, None] * z_d + i[None, :] * z_l
     for image in range(tl.program_id(2), B, tl.num_programs(2)):
         start = tl.cast(image, tl.int64) * x_b
         start_y = tl.cast(image, tl.int64) * y_b
+        start_z = tl.cast(image, tl.int64) * z_b
         q = tl.load(query + start + x, mask=valid, other=0.0).to(ACC)
         k = tl.load(key + start + x, mask=valid, other=0.0).to(ACC)
         g = tl.load(grad + start_y + y, mask=valid, other=0.0).to(ACC)
         rectified = relu6(q)
         embedding = rectified * k
         c = tl.load(context + image * D + n, mask=n < D, other=0.0)
-        g = relu6_gradient((s * c)[:, None] + b * embedding, g)
+        mixture = (s * c)[:, None] + b * embedding
+        if JOINT:
+            again = relu6(mixture).to(hidden.dtype.element_ty)
+            tl.store(hidden + start_y + y, again, mask=valid)
+        g = relu6_gradient(mixture, g)
         if ONE_TILE:
-            total = tl.sum(g, 1)
-            tl.store(sums + image * D + n, total, mask=n < D)
-            tl.store(sums + (B + image) * D + n, tl.sum(g * embedding, 1), mask=n < D)
+            total, product = tl.sum(g, 1), tl.sum(g * embedding, 1)
         else:
             total = tl.load(sums + image * D + n, mask=n < D, other=0.0)
+            product = tl.load(sums + (B + image) * D + n, mask=n < D, other=0.0)
+        sum_scale += total * c
+        sum_beta += product
         grad_context = (s * total)[:, None]
         grad_weights += grad_context * embedding
         grad_embedding = b * g + grad_context * weights
-        grad_q = relu6_gradient(q, grad_embedding * k)
-        tl.store(grad_query + start_y + y, grad_q.to(grad_query.dtype.element_ty), mask=valid)
-        grad_k = grad_embedding * rectified
-        tl.store(grad_key + start_y + y, grad_k.to(grad_key.dtype.element_ty), mask=valid)
+        grad_q = tl.where(valid, relu6_gradient(q, grad_embedding * k), 0.0)
+        tl.store(grad_query + start_z + z, grad_q.to(grad_query.dtype.element_ty), mask=valid)
+        grad_k = tl.where(valid, grad_embedding * rectified, 0.0)
+        tl.store(grad_key + start_z + z, grad_k.to(grad_key.dtype.element_ty), mask=valid)
+        if JOINT:
+            sum_query += tl.sum(grad_q, 1)
+            sum_key += tl.sum(grad_k, 1)
 
     split = tl.program_id(2).to(tl.int64)
-    own = (n < D)[:, None] & (i < T)[None, :]
-    offset = split * D * T + n[:, None] * t_d + i[None, :] * t_l
-    tl.store(grad_table + offset, grad_weights, mask=own)
-    row = split * tl.num_programs(1) + tl.program_id(1)
-    offset = row * (L - T) + i - T
-    tl.store(grad_shared + offset, tl.sum(grad_weights, 0), mask=(i >= T) & (i < L))
+    if JOINT:
+        offset = (split * tl.num_programs(0) + tl.program_id(0)) * 2 * D + n
+        tl.store(grad_bias + offset, sum_query, mask=n < D)
+        tl.store(grad_bias + offset + D, sum_key, mask=n < D)
+
+    fields = H * row_taps * W * column_taps
+    row = (split * tl.num_programs(1) + tl.program_id(1)) * (fields + 2)
+    h, w = i // W, i % W
+    top = tl.load(row_first + h, mask=i < L, other=0)
+    left = tl.load(column_first + w, mask=i < L, other=0)
+    for r in range(row_taps):
+        for t in range(column_taps):
+            cell = (top + r) * W0 + left + t
+            visible = _visible(mask, cell, n, i, D, L, mixed, whole)
+            by_tap = tl.sum(tl.where(visible & valid, grad_weights, 0.0), 0)
+            offset = ((h * row_taps + r) * W + w) * column_taps + t
+            tl.store(grad_fields + row + offset, by_tap, mask=i < L)
+    if tl.program_id(0) == 0:
+        tl.store(grad_fields + row + fields, tl.sum(sum_scale, 0))
+        tl.store(grad_fields + row + fields + 1, tl.sum(sum_beta, 0))

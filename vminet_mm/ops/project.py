@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+from .pointwise import apply_pointwise, pointwise_conv, pointwise_gradients
 
 # smaller tensors, together, are kept: little memory, and operations that take a constant time
 MIN_ELEMENTS = 2**20
@@ -23,10 +24,15 @@ def attend_and_project(attend: Callable[..., Tensor], conv: nn.Conv2d, *inputs: 
         conv: A 1x1 convolution with bias.
         *inputs: All tensors that ``attend`` depends on.
     """
-    is_small = sum(x.numel() for x in inputs) < MIN_ELEMENTS
-    if is_small or torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return conv(attend(*inputs))
+    if not keeps_inputs(sum(x.numel() for x in inputs)):
+        return apply_pointwise(conv, attend(*inputs))
     return _AttendAndProject.apply(attend, conv.weight, conv.bias, *inputs)
+
+
+def keeps_inputs(elements: int) -> bool:
+    """Whether to keep inputs of so many elements and compute what follows from them twice."""
+    is_small = elements < MIN_ELEMENTS
+    return torch.is_grad_enabled() and not is_small and not torch.compiler.is_compiling()
 
 
 class _AttendAndProject(torch.autograd.Function):
@@ -40,7 +46,7 @@ class _AttendAndProject(torch.autograd.Function):
     ) -> Tensor:
         ctx.attend = attend
         ctx.save_for_backward(weight, *inputs)
-        return F.conv2d(attend(*inputs), weight, bias)
+        return pointwise_conv(attend(*inputs), weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -52,18 +58,11 @@ class _AttendAndProject(torch.autograd.Function):
                 x.detach().requires_grad_(need) for x, need in zip(saved, needed, strict=True)
             ]
             hidden = ctx.attend(*inputs)
-        gradients = torch.ops.aten.convolution_backward(
-            grad,
-            hidden.detach(),
-            weight.to(hidden.dtype),  # as autocast had it
-            [len(weight)],
-            *([1, 1], [0, 0], [1, 1]),  # stride, padding, dilation
-            False,
-            [0, 0],
-            1,
-            [any(needed), *ctx.needs_input_grad[1:3]],
+        by_output = weight.to(hidden.dtype)  # as autocast had it
+        grad_hidden = pointwise_conv(grad, by_output.transpose(0, 1)) if any(needed) else None
+        grad_weight, grad_bias = pointwise_gradients(
+            grad, hidden.detach(), by_output, ctx.needs_input_grad[1:3]
         )
-        grad_hidden, grad_weight, grad_bias = gradients
         wanted = [x for x in inputs if x.requires_grad]
         found = iter(torch.autograd.grad(hidden, wanted, grad_hidden) if wanted else ())
         return (
