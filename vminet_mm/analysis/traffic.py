@@ -23,7 +23,11 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    FakeCopyMode,
+    FakeTensorMode,
+    unset_fake_temporarily,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -162,7 +166,8 @@ def _matrix_kernels(func: torch._ops.OpOverload, args: tuple, out: tuple) -> Tra
     if not grid.one_tile:  # a kernel makes the sums of tiles, and torch adds them
         traffic += Traffic(_bytes((query, key, grad)), 2)
     if part:  # torch adds what programs found of the fields, and of the bias
-        taps = math.prod(tap_counts(alpha.shape, query.shape[2:], resize))
+        with unset_fake_temporarily():
+            taps = math.prod(tap_counts(alpha.shape, query.shape[2:], resize))
         fields = grid.tiles[2] * grid.tiles[1] * query[0, 0].numel() * taps
         traffic += Traffic(2 * 4 * fields, 1)
         if query.shape[2:] != alpha.shape:  # to float64, two products, back, and one tensor
