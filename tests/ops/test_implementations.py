@@ -44,6 +44,22 @@ def test_auto_takes_what_was_measured_and_found_right(
     assert op(half, 'key') == 'torch'
 
 
+def test_auto_chooses_passes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = {('matrix', 'eager', torch.float16): 'triton'}
+    monkeypatch.setattr(implementations, 'FASTEST', fused)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(implementations, 'kernels_are_right', lambda form: True)
+    monkeypatch.setattr(implementations, '_load', lambda form, impl: op_named(impl))
+    half, single = (SimpleNamespace(is_cuda=True, dtype=x) for x in (torch.float16, torch.float32))
+    there, back = choose_op('matrix').passes
+    assert (there(half), back(half)) == ('triton forward', 'triton backward')
+    assert (there(single), back(single)) == ('torch forward', 'torch backward')
+
+
+def op_named(impl: str) -> SimpleNamespace:
+    return SimpleNamespace(passes=(lambda x: f'{impl} forward', lambda x: f'{impl} backward'))
+
+
 def test_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(

@@ -72,14 +72,14 @@ def test_the_kernels_are_right(form: str, kernel_device: torch.device) -> None:
 def test_one_tile_and_several_are_compared(
     monkeypatch: pytest.MonkeyPatch, kernel_device: torch.device
 ) -> None:
-    seen, prepare = set(), matrix_triton.prepare
+    seen, choose_grid = set(), matrix_triton.choose_grid
 
-    def note(*args) -> matrix_triton.Call:
-        call = prepare(*args)
-        seen.add(call.one_tile)
-        return call
+    def note(*args) -> matrix_triton.Grid:
+        grid = choose_grid(*args)
+        seen.add(grid.one_tile)
+        return grid
 
-    monkeypatch.setattr(matrix_triton, 'prepare', note)
+    monkeypatch.setattr(matrix_triton, 'choose_grid', note)
     verdict.full_verdict('matrix', kernel_device.type)
     assert seen == {True, False}
 

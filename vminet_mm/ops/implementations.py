@@ -47,7 +47,7 @@ def choose_op(form: str, impl: str = 'auto') -> Callable:
     if impl == 'auto':
         may_fuse = any(key[0] == form and best == 'triton' for key, best in FASTEST.items())
         if may_fuse and _has_triton() and torch.cuda.is_available() and kernels_are_right(form):
-            return partial(_dispatch, form, _load(form, 'torch'), _load(form, 'triton'))
+            return _by_input(form, _load(form, 'torch'), _load(form, 'triton'))
         impl = 'torch'
     if impl == 'triton' and not _has_triton():
         raise ImportError("impl='triton' needs the package triton; install it or use impl='torch'")
@@ -63,10 +63,16 @@ def _load(form: str, impl: str) -> Callable[..., Tensor]:
     return getattr(import_module(f'.{module}', __package__), function)
 
 
-def _dispatch(
-    form: str, plain: Callable[..., Tensor], fused: Callable[..., Tensor], query: Tensor, *args
-) -> Tensor:
-    """The faster of two ops for these inputs."""
+def _by_input(form: str, plain: Callable, fused: Callable) -> Callable:
+    """The faster of two ops for each input, also in their passes (:mod:`.matrix_project`)."""
+    op = partial(_dispatch, form, plain, fused)
+    if hasattr(plain, 'passes'):
+        pairs = zip(plain.passes, fused.passes, strict=True)
+        op.passes = tuple(partial(_dispatch, form, *pair) for pair in pairs)
+    return op
+
+
+def _dispatch(form: str, plain: Callable, fused: Callable, x: Tensor, *args) -> object:
     mode = 'compiled' if torch.compiler.is_compiling() else 'eager'
-    is_fused = query.is_cuda and FASTEST.get((form, mode, query.dtype)) == 'triton'
-    return (fused if is_fused else plain)(query, *args)
+    is_fused = x.is_cuda and FASTEST.get((form, mode, x.dtype)) == 'triton'
+    return (fused if is_fused else plain)(x, *args)
