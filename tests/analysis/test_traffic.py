@@ -54,6 +54,7 @@ def test_convolution_by_hand() -> None:
     assert count_passes(conv, x) == Passes(
         forward, forward, Traffic(to_input + to_weight + to_bias, 3)
     )
+    assert count_passes(conv, x).backward.launches == 3  # though there are gradients already
 
 
 def test_batch_norm_by_hand() -> None:

@@ -199,6 +199,8 @@ def count_passes(module: nn.Module, x: Tensor, trains: bool = True) -> Passes:
         module.eval()(x)
     if not trains:
         return Passes(infer.total, Traffic(), Traffic())
+    for leaf in (x, *module.parameters()):
+        leaf.grad = None  # to which the new gradient would be added
     with TrafficCounter() as forward:
         y = module.train()(x)
     grad = torch.empty_like(y)
