@@ -34,17 +34,39 @@ class Format:
 
     Attributes:
         renamed: Patterns of their names, and what stands for a match in ours.
-        head: Pattern of the names that belong to the class head, or that nothing reads.
-        optional: Pattern of the names that may be missing or left over: of norms that only some
-            models have.
+        spare: Pattern of the names that may be left over: of the class head, and of what only a
+            classifier has.
+        optional: Pattern of the names that may be missing or left over: of norms that depend on
+            the outputs, and counters of batches.
     """
 
     renamed: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = ()
-    head: str = r'head\..*'
+    spare: str = r'head\..*'
     optional: str = _COUNTERS
 
 
-_OUT_NORMS = rf'outnorm\d\..*|{_COUNTERS}'
+@dataclass
+class PeerCheckpoint:
+    """A checkpoint that fits a backbone.
+
+    Attributes:
+        backbone: State dict of the backbone, by our names and in the model's shapes.
+        source: The file.
+        state_key: The entry of the file that the weights were taken from, '' for the file itself.
+        resized: Names of the tensors that had another size.
+        left: Names of the tensors of the model that are not in the file.
+        unused: Names of the tensors of the file that are not in the model.
+    """
+
+    backbone: dict[str, Tensor]
+    source: str
+    state_key: str
+    resized: list[str]
+    left: list[str]
+    unused: list[str]
+
+
+_OUT_NORMS = rf'outnorm_?\d+\..*|{_COUNTERS}'
 _CLASSIFIER_NORM = (r'classifier\.norm\.', 'outnorm3.')  # the last output's
 FORMATS = {
     'EfficientVMamba': Format(
@@ -57,20 +79,53 @@ FORMATS = {
             ),
             (r'(layers\.\d\.)\d+\.(?=reduction|norm)', r'\1downsample.'),
         ),
-        head=r'classifier\.head\..*',
+        spare=r'classifier\.head\..*',
         optional=_OUT_NORMS,
     ),
-    'LocalVim': Format(optional=r'(norm_f|outnorm_\d+)\..*'),
     'LVT': Format(
         renamed=((r'backbone\.(?=\d)', 'stages.'),),
-        head=r'(head|aux_head|norm|post_network|downstream_norms)\..*|cls_token',
+        spare=r'(head|aux_head|norm|post_network|downstream_norms)\..*|cls_token',
     ),
-    'PlainMamba': Format(optional=rf'(ln1|norm_layer\d+)\..*|{_COUNTERS}'),
-    'Vim': Format(optional=r'cls_token|norm_f\..*'),
+    'LocalVim': Format(spare=r'(head|norm_f)\..*', optional=_OUT_NORMS),
+    'PlainMamba': Format(spare=r'(head|ln1)\..*', optional=rf'norm_layer\d+\..*|{_COUNTERS}'),
     'VMamba': Format(
-        renamed=(_CLASSIFIER_NORM,), head=r'classifier\.head\..*', optional=_OUT_NORMS
+        renamed=(_CLASSIFIER_NORM,), spare=r'classifier\.head\..*', optional=_OUT_NORMS
     ),
+    'Vim': Format(spare=r'(head|norm_f|fpn\d)\..*|cls_token'),  # fpn: of their segmentors
 }
+
+
+def fit_peer(
+    backbone: nn.Module, checkpoint: str | PathLike, prefix: str | None = None, ema: bool = False
+) -> PeerCheckpoint:
+    """Read a checkpoint and check that it fits a backbone of :mod:`vminet_mm.peers`.
+
+    Args:
+        backbone: One whose type is a key of :data:`FORMATS`.
+        checkpoint: A file or an address, of the authors' trainer or of MMEngine's.
+        prefix: Where the backbone lies in the state dict. By default ``'backbone.'`` or nothing,
+            whichever holds more of it.
+        ema: Take averaged weights.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If it cannot be read safely.
+        CheckpointMismatchError: If it holds no such backbone, a tensor is missing, left over, of
+            another shape, or has NaN or infinite values; or there are no averaged weights.
+    """
+    kind, model = type(backbone).__name__, backbone.state_dict()
+    state, key = find_state(load_content(checkpoint), ema, checkpoint)
+    given, others = _part_of(kind, model, state, prefix, checkpoint)
+    given, resized = _fit_shapes(backbone, given, model)
+    problems = _problems(kind, given, model)
+    if problems:
+        raise CheckpointMismatchError(
+            f'{checkpoint} does not fit the {kind}: {"; ".join(problems)}. '
+            'Give the arch that it was trained with'
+        )
+    left = [name for name in model if name not in given]
+    unused = [name for name in given if name not in model] + others
+    return PeerCheckpoint(given, str(checkpoint), key, resized, left, unused)
 
 
 def load_peer(
@@ -83,37 +138,20 @@ def load_peer(
     """Load a checkpoint into a backbone of :mod:`vminet_mm.peers`, strictly, and log what was.
 
     Args:
-        backbone: One whose type is a key of :data:`FORMATS`.
-        checkpoint: A file or an address, of the authors' trainer or of MMEngine's.
-        prefix: Where the backbone lies in the state dict. By default ``'backbone.'`` or nothing,
-            whichever holds more of it.
+        backbone: See :func:`fit_peer`, as ``checkpoint``, ``prefix``, ``ema`` and the errors.
+        checkpoint: A file or an address.
+        prefix: Where the backbone lies in the state dict.
         map_location: Not used, and taken because MMEngine's ``init_cfg`` may have it: the weights
             go where the backbone is.
         ema: Take averaged weights.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        CheckpointError: If it cannot be read safely.
-        CheckpointMismatchError: If it holds no such backbone, a tensor is missing, left over, of
-            another shape, or has NaN or infinite values; or there are no averaged weights.
     """
-    kind = type(backbone).__name__
-    state, key = find_state(load_content(checkpoint), ema, checkpoint)
-    given, unused = _part_of(backbone, state, prefix, checkpoint)
-    model = backbone.state_dict()
-    given, resized = _fit_shapes(backbone, given, model)
-    problems = _problems(kind, given, model)
-    if problems:
-        raise CheckpointMismatchError(
-            f'{checkpoint} does not fit the {kind}: {"; ".join(problems)}. '
-            'Give the arch that it was trained with'
-        )
-    left = [name for name in model if name not in given]
-    unused += [name for name in given if name not in model]
-    backbone.load_state_dict(given, strict=False)
+    fitting = fit_peer(backbone, checkpoint, prefix, ema)
+    backbone.load_state_dict(fitting.backbone, strict=False)
+    number, left, unused = len(backbone.state_dict()), fitting.left, fitting.unused
+    entry = f' [{fitting.state_key}]' if fitting.state_key else ''
     print_log(
-        f'{kind} from {checkpoint}{f" [{key}]" if key else ""}: {len(model) - len(left)} of '
-        f'{len(model)} tensors loaded, {len(resized)} of them resized; {len(left)} left as '
+        f'{type(backbone).__name__} from {checkpoint}{entry}: {number - len(left)} of {number} '
+        f'tensors loaded, {len(fitting.resized)} of them resized; {len(left)} left as '
         f'initialized{module_names(left)}; {len(unused)} of the file not used'
         f'{module_names(unused)}',
         logger='current',
@@ -121,26 +159,30 @@ def load_peer(
 
 
 def _part_of(
-    backbone: nn.Module, state: Mapping[str, Tensor], prefix: str | None, path: str | PathLike
+    kind: str,
+    model: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    prefix: str | None,
+    path: str | PathLike,
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The backbone's tensors in a state dict, by our names, and the names of the others."""
-    kind, names = type(backbone).__name__, backbone.state_dict().keys()
-    form = FORMATS[kind]
     prefixes = ('', 'backbone.') if prefix is None else (prefix and prefix.rstrip('.') + '.',)
-    parts = []
-    for start in prefixes:
-        inside = {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}
-        body = {k: v for k, v in inside.items() if not re.fullmatch(form.head, k)}
-        others = [k for k in state if not k.startswith(start) or k[len(start) :] not in body]
-        parts.append(({_translated(k, form): v for k, v in body.items()}, others))
-    part = max(parts, key=lambda found: len(names & found[0].keys()))
-    if not names & part[0].keys():
+    parts = {
+        start: {
+            _translated(name[len(start) :], FORMATS[kind]): value
+            for name, value in state.items()
+            if name.startswith(start)
+        }
+        for start in prefixes
+    }
+    start = max(parts, key=lambda start: len(model.keys() & parts[start].keys()))
+    if not model.keys() & parts[start].keys():
         where = f' under prefix={prefix!r}' if prefix else ''
         raise CheckpointMismatchError(
             f'{path} holds no {kind}{where}: none of its {len(state)} tensors '
             f'({some_names(state)}) has a name of one'
         )
-    return part
+    return parts[start], [name for name in state if not name.startswith(start)]
 
 
 def _translated(name: str, form: Format) -> str:
@@ -173,9 +215,10 @@ def _fit_shapes(
 
 def _problems(kind: str, given: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> list[str]:
     """Sentences on what does not fit."""
-    optional = re.compile(FORMATS[kind].optional)
-    missing = [k for k in model if k not in given and not optional.fullmatch(k)]
-    unknown = [k for k in given if k not in model and not optional.fullmatch(k)]
+    form = FORMATS[kind]
+    missing = [k for k in model if k not in given and not re.fullmatch(form.optional, k)]
+    may_be_left_over = f'{form.spare}|{form.optional}'
+    unknown = [k for k in given if k not in model and not re.fullmatch(may_be_left_over, k)]
     other = [k for k in model if k in given and given[k].shape != model[k].shape]
     return [
         *not_finite(given),

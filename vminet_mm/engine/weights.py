@@ -12,8 +12,9 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
-from ..checkpoints import Checkpoint, check_fit, not_finite, read_checkpoint
+from ..checkpoints import check_fit, fit_peer, not_finite, read_checkpoint
 from ..checkpoints.formats import read_options
+from ..checkpoints.peers import FORMATS as PEERS
 from ..errors import CheckpointError, ConfigError, error_text, one_line
 from ..models import VMINet
 from .config import part_being_built
@@ -49,7 +50,7 @@ def pretrained_entries(init_cfg: dict | list[dict] | None) -> list[dict]:
 
 
 def require_fit(cfg: Config, checkpoints: Iterable[dict[str, Any]]) -> None:
-    """Raise unless checkpoints fit the backbone, if that is a VMINet.
+    """Raise unless checkpoints fit the backbone, if that is a VMINet or one of its peers.
 
     MMEngine looks at a checkpoint when all data are read, and of ``load_from`` and ``--resume`` it
     leaves out what does not fit, in a warning.
@@ -65,7 +66,8 @@ def require_fit(cfg: Config, checkpoints: Iterable[dict[str, Any]]) -> None:
             a backbone alone where a whole model's is needed.
     """
     backbone = cfg.model.get('backbone') or {}
-    if str(backbone.get('type')).rpartition('.')[2] != VMINet.__name__:
+    kind = str(backbone.get('type')).rpartition('.')[2]
+    if kind != VMINet.__name__ and kind not in PEERS:
         return
     sources = [source for source in checkpoints if source.get('checkpoint')]
     if not sources:
@@ -74,25 +76,27 @@ def require_fit(cfg: Config, checkpoints: Iterable[dict[str, Any]]) -> None:
     model = build_model(config, cfg.get('default_scope'), 'the backbone')
     for source in sources:
         try:
-            checkpoint = read_checkpoint(
-                source['checkpoint'], source.get('ema', False), source.get('prefix')
-            )
-            check_fit(model, checkpoint)
+            path, prefix, ema = (source.get(key) for key in ('checkpoint', 'prefix', 'ema'))
+            if kind in PEERS:
+                checkpoint = fit_peer(model, path, prefix, bool(ema))
+            else:
+                checkpoint = read_checkpoint(path, bool(ema), prefix)
+                check_fit(model, checkpoint)
             if source.get('whole'):
-                _require_whole(checkpoint)
+                _require_whole(checkpoint.source, checkpoint.backbone)
         except FileNotFoundError:
             raise ConfigError(f'there is no checkpoint {source["checkpoint"]}') from None
 
 
-def _require_whole(checkpoint: Checkpoint) -> None:
+def _require_whole(source: str, backbone: Iterable[str]) -> None:
     """Raise unless MMEngine finds the backbone, which it looks for by the names of the model."""
-    content = CheckpointLoader.load_checkpoint(checkpoint.source, 'cpu')
+    content = CheckpointLoader.load_checkpoint(source, 'cpu')
     state = content.get('state_dict', content)
     names = {re.sub(r'^module\.', '', name) for name in state if isinstance(name, str)}
-    if not names >= {f'backbone.{name}' for name in checkpoint.backbone}:
+    if not names >= {f'backbone.{name}' for name in backbone}:
         raise ConfigError(
-            f'{checkpoint.source}: this holds a backbone, and load_from and --resume take a whole '
-            f"model's checkpoint: start with --pretrained {checkpoint.source} (init_cfg)"
+            f'{source}: this holds a backbone, and load_from and --resume take a whole '
+            f"model's checkpoint: start with --pretrained {source} (init_cfg)"
         )
 
 
