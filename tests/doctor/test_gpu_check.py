@@ -77,16 +77,30 @@ def test_the_commands_of_all_steps(tmp_path: Path, tiny: bool) -> None:
     assert sum(step.seconds for step in STEPS) == 8 * 60
 
 
-def test_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
-    run_tool(monkeypatch, '--tiny', '--only', 'ceilings', 'micro', '--out', str(tmp_path))
+# together they are all steps, and take about the same time
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('steps', 'printed'),
+    [
+        (['ceilings', 'doctor', 'micro'], ['| copy, GB/s |', 'dw7x7 wgrad', 'Training can run.']),
+        (['kernels', 'profile', 'classifiers'], ['passed', 'convolution', '| reference-xs |']),
+        (['resume'], ['killed and resumed: exit code 0, latest checkpoint epoch_3.pth']),
+        (['downstream', 'launch'], ['mask-rcnn_vminet-ti_fpn_mini', 'mIoU']),
+    ],
+)
+def test_all_steps_run_to_their_end(
+    steps: list[str], printed: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+) -> None:
+    run_tool(monkeypatch, '--tiny', '--only', *steps, '--minutes', '15', '--out', str(tmp_path))
     results = json.loads((tmp_path / 'gpu_check.json').read_text())
-    assert [(one['name'], one['code']) for one in results] == [('ceilings', 0), ('micro', 0)]
-    found = {row['what']: row['value'] for row in results[0]['result']}
-    assert found['copy, GB/s'] > 0 and 'torch' in found
-    assert any('VMI-SA torch' in row['operator'] for row in results[1]['result'])
-    page = (tmp_path / 'gpu_check.md').read_text()
-    assert page in capsys.readouterr().out and 'dw7x7 wgrad' in page
-    assert '== micro: micro' in (tmp_path / 'gpu_check.log').read_text()
+    assert [*dict.fromkeys(one['step'] for one in results)] == steps
+    assert {one['code'] for one in results} == {0}
+    page, log = (tmp_path / 'gpu_check.md').read_text(), (tmp_path / 'gpu_check.log').read_text()
+    assert page in capsys.readouterr().out
+    for step in steps:
+        assert f'== {step}: ' in log and f'## {step}: ' in page
+    for words in printed:
+        assert words in log
 
 
 @pytest.mark.parametrize(

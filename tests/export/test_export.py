@@ -116,6 +116,39 @@ def test_tool_and_pt2(
     torch.testing.assert_close(module(image)[0], predicted(item, image)[1], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('name', ['classifier', 'segmentor', 'detector'])
+def test_one_size(name: str, exports: dict[str, Exported], tmp_path: Path) -> None:
+    """The same results from fewer operators."""
+    item = exports[name]
+    size = (64, 64)  # the native one
+    done = export(item.cfg, item.checkpoint, tmp_path / 'fixed.onnx', size=size, check=True,
+                  is_fixed=True)  # fmt: skip
+    require_small(done.differences)
+    assert {row.images for row in done.differences} == {(1, 3, *size), (2, 3, *size)}
+    model, open_model = onnx.load(done.path), onnx.load(item.done.path)
+    edges = model.graph.input[0].type.tensor_type.shape.dim[2:]
+    assert name == 'detector' or [edge.dim_value for edge in edges] == list(size)
+    assert len(model.graph.node) < 0.8 * len(open_model.graph.node)
+
+
+def test_one_size_of_pictures(exports: dict[str, Exported], tmp_path: Path) -> None:
+    item = exports['classifier']
+    switches = dict(out=tmp_path / 'x.onnx', takes_uint8=True, is_fixed=True)
+    cfg = item.cfg.copy()
+    with pytest.raises(ConfigError, match='--fixed-size with --simplify-input needs'):
+        export(cfg, item.checkpoint, size=(96, 96), **switches)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    pipeline[1:1] = [dict(type='ResizeEdge', scale=72), dict(type='CenterCrop', crop_size=64)]
+    done = export(cfg, item.checkpoint, size=(64, 64), **switches)
+    session = onnxruntime.InferenceSession(done.path)
+    pictures = torch.randint(256, (2, 90, 111, 3), dtype=torch.uint8).numpy()
+    logits, _ = session.run(None, dict(image=pictures))
+    assert logits.shape == (2, 5)
+    cfg.model.data_preprocessor = cfg.data_preprocessor | dict(pad_size_divisor=32)
+    with pytest.raises(ConfigError, match='multiples of 32'):
+        export(cfg, item.checkpoint, size=(65, 64), is_fixed=True)
+
+
 def test_the_model_is_left_as_it_is(exports: dict[str, Exported]) -> None:
     item = exports['segmentor']
     outputs = make_outputs('segmentation', load_model(item.cfg, item.checkpoint, 'cpu').model)

@@ -27,6 +27,9 @@ def parse_args() -> argparse.Namespace:
         help='size to trace and verify with; any other can be fed to the file',
     )
     parser.add_argument(
+        '--fixed-size', action='store_true', help='images of --shape alone, which is quicker'
+    )
+    parser.add_argument(
         '--outputs',
         nargs='+',
         default=[],
@@ -71,6 +74,7 @@ def main(args: argparse.Namespace) -> None:
         args.paste,
         args.simplify_input == 'uint8',
         args.calibrate,
+        args.fixed_size,
     )
     print(done)
     require_small(done.differences)

@@ -3,6 +3,7 @@
 import os
 import tempfile
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -121,12 +122,14 @@ def _shortened(cfg: Config, iterations: int) -> Config:
 def _train_in_turn(rank: int, cfg: dict, processes: int, rounds: int, folder: str) -> None:
     """What each process does; the first writes the figures."""
     cfg = Config(cfg)
+    warnings.simplefilter('ignore')  # of upstream code, again in each round
     if processes > 1:
         _join(rank, processes, folder)
         cfg.launcher = 'pytorch'
     stock, ours, costs = [], [], defaultdict(list)
     for number in range(rounds):
-        for kind, seconds in ((Runner, stock), (ResumableRunner, ours)):
+        loops = ((Runner, stock), (ResumableRunner, ours))
+        for kind, seconds in loops[:: -1 if number % 2 else 1]:  # none is always the first
             name = f'{kind.__name__}{number}'
             run = _build(cfg, kind, Path(folder, name))
             clock = _Clock(run)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -67,6 +68,7 @@ def export(
     pasted: bool = False,
     takes_uint8: bool = False,
     calibrate: str | PathLike | None = None,
+    is_fixed: bool = False,
 ) -> Export:
     """Write a trained model, folded, as a file whose batch, height and width are open.
 
@@ -83,6 +85,7 @@ def export(
         takes_uint8: The file takes pictures as they are, (B, H, W, 3) uint8 RGB of any size, and
             resizes, normalizes and pads them itself. ONNX only.
         calibrate: Quantize to int8 with the pictures of this folder; see :mod:`.quantize`.
+        is_fixed: Only the batch is open: images of ``size`` alone, computed more quickly.
 
     Raises:
         ConfigError: If the model or a switch does not allow it, or a package is missing.
@@ -103,7 +106,9 @@ def export(
         raise ConfigError(f'--shape takes numbers from {least}, not {size}')
     outputs = make_outputs(predictor.task, predictor.model, names, pasted, kind == 'pt2')
     about = describe(predictor, outputs, checkpoint)
-    program = trace(exportable(outputs), size)
+    if is_fixed:
+        _require_fixed(size, about, takes_uint8)
+    program = trace(exportable(outputs, is_fixed), size, is_fixed)
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == 'onnx':
         about = save_onnx(program, outputs, path, about, opset, takes_uint8)
@@ -112,10 +117,11 @@ def export(
     else:
         save_pt2(program, path, about)
     differences = []
+    sizes = [size, size] if is_fixed else sizes_to_verify(size)  # in batches of 1, 2, ...
     if check and isinstance(outputs, DetectorOutputs):
-        differences = verify_objects(path, outputs, sizes_to_verify(size))
+        differences = verify_objects(path, outputs, sizes)
     elif check:
-        differences = verify(RUNNERS[kind](path), outputs, sizes_to_verify(size))
+        differences = verify(RUNNERS[kind](path), outputs, sizes)
     return Export(path, tuple(about['outputs']), as_texts(about), differences)
 
 
@@ -136,6 +142,30 @@ def _require_switches(
             '--verify compares files that take normalized images and give masks within boxes; '
             'leave out --paste and --simplify-input, and use vminet_mm test-onnx for them'
         )
+
+
+def _require_fixed(size: tuple[int, int], about: dict[str, Any], takes_uint8: bool) -> None:
+    """Raise unless what comes before the network gives images of one size.
+
+    Raises:
+        ConfigError: Saying what does not.
+    """
+    if takes_uint8 and _prepared_size(about['resize']) != size:
+        raise ConfigError(
+            '--fixed-size with --simplify-input needs a test pipeline that ends in images of one '
+            f'size, and --shape of that size; this one does: {about["resize"] or "no resizing"}'
+        )
+    divisor = about['pad_size_divisor']
+    if any(edge % divisor for edge in size):
+        raise ConfigError(f'--fixed-size takes a --shape of multiples of {divisor}, not {size}')
+
+
+def _prepared_size(steps: Sequence[dict[str, Any]]) -> tuple[int, int] | None:
+    """The size after a pipeline, None where it depends on the picture."""
+    last = steps[-1] if steps else {}
+    if 'height' in last:
+        return last['height'], last['width']
+    return tuple(last['crop']) if 'crop' in last else None
 
 
 def require_small(differences: Sequence[Difference]) -> None:

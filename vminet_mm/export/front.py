@@ -46,7 +46,9 @@ def name_sizes(model: onnx.ModelProto) -> None:
     """
     image = model.graph.input[0].type.tensor_type.shape.dim
     known = {
-        image[axis].dim_param: name for axis, name in ((0, 'batch'), (2, 'height'), (3, 'width'))
+        image[axis].dim_param: name
+        for axis, name in ((0, 'batch'), (2, 'height'), (3, 'width'))
+        if image[axis].dim_param
     }
     for value in (*model.graph.input, *model.graph.output):
         for one in value.type.tensor_type.shape.dim:

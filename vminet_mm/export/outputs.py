@@ -231,14 +231,18 @@ def make_outputs(
     return DetectorOutputs(model, names, pasted)
 
 
-def exportable(outputs: Outputs) -> Outputs:
+def exportable(outputs: Outputs, is_fixed: bool = False) -> Outputs:
     """A copy, folded and made of operators that can be exported with open sizes.
 
     The result is the same up to rounding. The given module is left as it is.
+
+    Args:
+        outputs: The function of the model.
+        is_fixed: Whether it is traced for images of one size, which allows quicker operators.
     """
     outputs = deepcopy(outputs)
     switch_to_deploy(outputs.model)
-    serve(outputs.model)
+    serve(outputs.model, is_fixed)
     for name in [name for name, _ in outputs.model.named_children() if name not in outputs.parts]:
         delattr(outputs.model, name)
     for module in list(outputs.modules()):

@@ -42,18 +42,21 @@ def least_sizes(model: nn.Module) -> tuple[int, int]:
     return stride + 1, 2 * stride
 
 
-def trace(outputs: Outputs, size: tuple[int, int]) -> ExportedProgram:
+def trace(outputs: Outputs, size: tuple[int, int], is_fixed: bool = False) -> ExportedProgram:
     """Trace a model whose batch, height and width stay open.
 
     Args:
         outputs: Made of operators that allow it, see :func:`vminet_mm.export.exportable`.
         size: Height and width of the image it is traced with.
+        is_fixed: Whether only the batch stays open.
 
     Raises:
         ConfigError: If the model has operators whose sizes cannot stay open.
     """
-    least = dict(min=least_sizes(outputs.model)[0])
-    sizes = {0: Dim('batch'), 2: Dim('height', **least), 3: Dim('width', **least)}
+    sizes = {0: Dim('batch')}
+    if not is_fixed:
+        least = dict(min=least_sizes(outputs.model)[0])
+        sizes |= {2: Dim('height', **least), 3: Dim('width', **least)}
     image = torch.randn(2, input_channels(outputs.model), *size)
     edges = [torch.tensor(size, dtype=torch.float32) for _ in outputs.inputs[1:]]
     try:

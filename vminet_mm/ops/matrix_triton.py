@@ -28,6 +28,7 @@ INTERPRETED = not isinstance(forward_kernel, triton.runtime.JITFunction)
 
 TILE = 2048  # elements of a tile, where there is the choice
 MAX_TILE = 16384  # elements of a tile which holds all tokens, in the forward pass
+ELEMENTS_PER_THREAD = 8  # of a tile; more of them spill into local memory
 PROGRAMS = 1024  # the images are split between programs until there are so many
 
 
@@ -278,7 +279,7 @@ def choose_grid(query: Tensor, max_tile: int) -> Grid:
         BLOCK_D=block_d,
         BLOCK_L=block_l,
         ACC=tl.float64 if _accumulator(query) == torch.float64 else tl.float32,
-        num_warps=max(1, min(16, block_d * block_l // 256)),  # 8 elements a thread: more spill
+        num_warps=max(1, min(16, block_d * block_l // (32 * ELEMENTS_PER_THREAD))),
     )
     return Grid((*tiles, splits), one_tile, options)
 

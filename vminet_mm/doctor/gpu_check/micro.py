@@ -1,6 +1,6 @@
 """Operators of a block alone: depth-wise 7x7, 1x1 convolution against linear, and VMI-SA."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ LAYOUTS = dict(NCHW=torch.contiguous_format, NHWC=torch.channels_last)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 STAGES = ((48, 56), (96, 28), (192, 14), (384, 7))  # channels and edge of XS at 224 x 224
 EXPANSION = 2
+ELEMENTS_PER_THREAD = (4, 8, 16, 32)  # swept: fewer warps each time
 
 
 class Bench:
@@ -76,21 +77,40 @@ def projections(bench: Bench) -> Iterator[dict]:
 
 
 def attention(bench: Bench) -> Iterator[dict]:
-    """VMI-SA of each stage, forward; the fused kernels only on a GPU."""
-    impls = ('torch', 'triton') if bench.device == 'cuda' else ('torch',)
+    """VMI-SA of each stage, forward and with its backward pass; the fused kernels only on a GPU."""
     for layout in LAYOUTS:
         for channels, edge in bench.stages:
-            hidden = EXPANSION * channels
-            both = bench.images(2 * hidden, edge, bench.dtypes[-1], layout)
-            query, key = both.chunk(2, 1)
-            mask = make_mask('tril', edge * edge, hidden)
-            ones = torch.ones(1, device=bench.device)
-            alpha = torch.randn(edge, edge, device=bench.device)
-            rest = (alpha, mask.to(bench.device), ones, ones, 'pool', mask_spans(mask))
-            for impl in impls:
-                op = choose_op('matrix', impl)
-                run = lambda: op(query, key, *rest)  # noqa: B023, E731
-                yield bench.row(f'VMI-SA {impl} {hidden} x {edge}^2 {layout}', run, [both, query])
+            yield from _attention(bench, EXPANSION * channels, edge, layout)
+
+
+def _attention(bench: Bench, hidden: int, edge: int, layout: str) -> Iterator[dict]:
+    both = bench.images(2 * hidden, edge, bench.dtypes[-1], layout).requires_grad_()
+    grad = bench.images(hidden, edge, bench.dtypes[-1], layout)
+    mask = make_mask('tril', edge * edge, hidden)
+    ones = torch.ones(1, device=bench.device)
+    alpha = torch.randn(edge, edge, device=bench.device, requires_grad=True)
+    rest = (alpha, mask.to(bench.device), ones, ones, 'pool', mask_spans(mask))
+    for name, op in _implementations(bench.device):
+        name = f'VMI-SA {name} {hidden} x {edge}^2 {layout}'
+        forward = lambda: op(*both.chunk(2, 1), *rest)  # noqa: B023, E731
+        step = lambda: torch.autograd.grad(forward(), (both, alpha), grad)  # noqa: B023, E731
+        yield bench.row(f'{name} forward', forward, [both, grad])
+        both_passes = torch.enable_grad()(step)
+        yield bench.row(f'{name} both passes', both_passes, [both, grad, both, grad, both])
+
+
+def _implementations(device: str) -> Iterator[tuple[str, Callable]]:
+    """Plain torch, and the fused kernels by the number of elements that a thread holds."""
+    yield 'torch', choose_op('matrix', 'torch')
+    if device != 'cuda':
+        return
+    from ...ops import matrix_triton
+
+    usual = matrix_triton.ELEMENTS_PER_THREAD
+    for elements in ELEMENTS_PER_THREAD:
+        matrix_triton.ELEMENTS_PER_THREAD = elements
+        yield f'triton, {elements} a thread', choose_op('matrix', 'triton')
+    matrix_triton.ELEMENTS_PER_THREAD = usual
 
 
 def main() -> None:
