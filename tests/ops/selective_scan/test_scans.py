@@ -79,9 +79,9 @@ def test_segments_hold_all_tokens() -> None:
             number, chunks, size = segments(tokens, elements)
             assert number * chunks * size >= tokens
             assert number * chunks * size < 1.2 * tokens + 16
-            assert chunks * size <= max(16, 1.2 * 2**21 / elements) + 2
+            assert chunks * size <= max(16, 1.2 * 2**20 / elements) + 2
     assert segments(196, 1) == (1, 14, 14)
-    assert segments(16384, 6144)[0] == math.ceil(16384 / (2**21 // 6144))
+    assert segments(16384, 6144)[0] == math.ceil(16384 / (2**20 // 6144))
 
 
 def test_memory_is_kept_for_inputs_and_few_states_alone() -> None:

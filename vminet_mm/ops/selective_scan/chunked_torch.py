@@ -27,7 +27,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from .reference import step_size
 
-SEGMENT_ELEMENTS = 2**21  # of the states of a segment: 8 MB in float32
+SEGMENT_ELEMENTS = 2**20  # of the states of a segment: 4 MB in float32
 MIN_SEGMENT = 16  # tokens, for large batches
 
 
@@ -104,18 +104,18 @@ def _forward(
     """The output, and the states (B, G, N, D) before each segment."""
     starts, y = [x.new_zeros(len(x), *A.shape)], []
     for i in range(x.shape[1]):
-        _, states = _states(x[:, i], delta[:, i], A, B[:, i], starts[-1])
+        states = _accumulate(*_terms(x[:, i], delta[:, i], A, B[:, i], starts[-1]))
         y.append((C[:, i, ..., None, :] @ states).squeeze(-2))
         starts.append(states[:, -1, -1].clone())
     return torch.stack(y, 1), starts
 
 
-def _states(x: Tensor, delta: Tensor, A: Tensor, B: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-    """The decays of the tokens of a segment and the states after them (B, K, T, G, N, D)."""
+def _terms(x: Tensor, delta: Tensor, A: Tensor, B: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    """The decays of the tokens of a segment, and what they add to the state, (B, K, T, G, N, D)."""
     decays = (delta[..., None, :] * A).exp_()
-    states = B[..., None] * x[..., None, :]
-    states[:, 0, 0].addcmul_(decays[:, 0, 0], start)
-    return decays, _accumulate(decays.clone(), states)
+    added = B[..., None] * x[..., None, :]
+    added[:, 0, 0].addcmul_(decays[:, 0, 0], start)
+    return decays, added
 
 
 def _accumulate(decays: Tensor, states: Tensor, reverse: bool = False) -> Tensor:
@@ -181,15 +181,16 @@ def _backward(
         x, delta, grad: (B, K, T, G, D).
         B, C: (B, K, T, G, N).
     """
-    decays, states = _states(x, delta, A, B, start)
-    grad_C = (states @ grad[..., None]).squeeze(-1)
+    decays, added = _terms(x, delta, A, B, start)
+    states = _accumulate(decays.clone(), added)
+    grad_C = torch.einsum('bktgnd,bktgd->bktgn', states, grad)
 
     grad_states = C[..., None] * grad[..., None, :]
     grad_states[:, -1, -1] += grad_end
     # a token's state goes into the next one's: its gradient decays by the next one's factor
     after = torch.cat([decays.flatten(1, 2)[:, 1:], torch.ones_like(decays[:, :1, 0])], 1)
     _accumulate(after.view_as(decays), grad_states, reverse=True)
-    grad_B = (grad_states @ x[..., None]).squeeze(-1)
+    grad_B = torch.einsum('bktgnd,bktgd->bktgn', grad_states, x)
     grad_x = (B[..., None, :] @ grad_states).squeeze(-2)
 
     grad_exponent = decays.mul_(grad_states)
@@ -197,5 +198,5 @@ def _backward(
     before = torch.cat([start[:, None], states.flatten(1, 2)[:, :-1]], 1).view_as(states)
     grad_exponent.mul_(before)
     grad_delta = (grad_exponent * A).sum(-2)
-    grad_A = torch.einsum('bktgnd,bktgd->gnd', grad_exponent, delta)
+    grad_A = grad_exponent.mul_(delta[..., None, :]).sum((0, 1, 2))
     return grad_x, grad_delta, grad_B, grad_C, grad_A, grad_start
