@@ -51,6 +51,12 @@ def test_ratios_are_within_a_round_and_a_mode(report: Report) -> None:
     assert report.exponents == []
 
 
+def test_scans_are_named() -> None:
+    rows = [row('a', [1]), row('b', [1], scan='torch'), row('c', [1], scan='mamba_ssm')]
+    lines = to_table(make_report(SETTINGS, rows, baseline='a')).splitlines()
+    assert lines[-1] == 'selective scan: b by torch, c by mamba_ssm'
+
+
 def test_exponents_of_time_and_memory() -> None:
     edges = [(32, 32), (64, 64), (64, 128)]
     rows = [

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..ops.selective_scan import scan_name
 from .benchmark_report import Measurement, Report, make_report
 from .engines import is_runtime, start
 from .latency import device_clock, quartiles, time_in_turn
@@ -118,6 +119,11 @@ class Case:
         with self.settings.autocast():
             return F.cross_entropy(self.run(self.images), self.labels)
 
+    def scan(self) -> str | None:
+        """What computes the selective scan, of a model that has one."""
+        found = [m for m in self.model.modules() if hasattr(m, 'selective_scan')]
+        return scan_name(found[0].selective_scan, self.settings.device) if found else None
+
     def memory(self) -> int | None:
         """Bytes, see :class:`~vminet_mm.analysis.benchmark_report.Measurement`."""
         if is_runtime(self.spec.engine):
@@ -183,6 +189,7 @@ def run_benchmark(
             memory_bytes=memory_bytes,
             params=sum(parameter.numel() for parameter in case.model.parameters()),
             top1=case.spec.top1,
+            scan=case.scan(),
         )
         for case, memory_bytes, seconds in zip(cases, memory, times, strict=True)
     ]

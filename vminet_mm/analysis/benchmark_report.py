@@ -36,6 +36,7 @@ class Measurement:
         ratio: Median over the rounds of its time over that of the baseline, if that was measured
             in this mode and at this size.
         detections: Objects found in a batch, of a detector.
+        scan: What computed the selective scan of a model that has one.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Measurement:
     top1: tuple[float, str] | None = None
     ratio: float | None = None
     detections: int | None = None
+    scan: str | None = None
 
     @property
     def milliseconds(self) -> float:
@@ -213,6 +215,10 @@ def _notes(report: Report) -> list[str]:
     if found:
         counts = ', '.join(f'{model} {count}' for model, count in found.items())
         notes.append(f'objects found in a batch, at random weights: {counts}')
+    scans = {row.model: row.scan for row in report.rows if row.scan}
+    if scans:
+        names = ', '.join(f'{model} by {scan}' for model, scan in scans.items())
+        notes.append(f'selective scan: {names}')
     return notes + [
         f'{growth.model}, {growth.mode}: time grows as pixels^{growth.time:.3f}'
         + ('' if growth.memory is None else f', memory as pixels^{growth.memory:.3f}')

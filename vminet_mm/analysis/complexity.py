@@ -71,8 +71,8 @@ class Complexity:
             directly, so that the head's resizing is found there.
         rois: Regions which go through each head of a two-stage detector, else empty.
         uncounted: Operations that took no part in the count, and how often each occurs.
-        authors_macs: Of a backbone of another paper, the MACs as its authors count them; None where
-            they count as is done here.
+        authors_macs: Of a backbone of another paper, the MACs as papers count them; None where
+            they count as here.
     """
 
     params: int
@@ -266,7 +266,7 @@ def to_table(counts: Complexity) -> str:
         for name, part in rows
     ]
     if counts.authors_macs is not None:
-        lines.append(f'As its authors count: {counts.authors_macs / 1e9:.2f} G')
+        lines.append(f'As papers count: {counts.authors_macs / 1e9:.2f} G')
     if counts.rois:
         lines.append('RoIs: ' + ', '.join(f'{name} {n}' for name, n in counts.rois.items()))
     uncounted = ', '.join(f'{op} x{times}' for op, times in counts.uncounted.items())

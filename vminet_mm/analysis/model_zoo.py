@@ -1,4 +1,4 @@
-"""Classifiers by name: ours, the authors' own way, and peers from timm and mmpretrain.
+"""Classifiers by name: ours, the authors' own way, and peers of here, timm and mmpretrain.
 
 A spec is a name with options, ``NAME[:OPTION[,OPTION...]]``:
 
@@ -6,6 +6,9 @@ A spec is a name with options, ``NAME[:OPTION[,OPTION...]]``:
   ``vminet-xs:form=recurrent,impl=torch``.
 - ``reference-xs``: the authors' classifier (separate W1 and W2, unfolded norms, a masked copy of
   E), which is made for the size it is timed at; option ``release=first``.
+- ``vim-ti``: a backbone of :mod:`vminet_mm.peers` in small letters and its arch: ``vim-s``,
+  ``localvim-t``, ``plainmamba-l1``, ``vmamba-t``, ``efficientvmamba-s``, ``lvt-base``; the options
+  are those of its class, for example ``vim-ti:impl=reference``.
 - ``starnet_s4``: a name of timm, or ``swin_tiny`` or ``deit_small`` for short; the options go to
   ``timm.create_model``.
 - ``mmpretrain:resnet50_8xb32_in1k``: a model of mmpretrain. ``mmpretrain:ResNet:depth=18``: one of
@@ -30,6 +33,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
+from .. import peers
 from ..models import VMINet
 from ..models.options import ATTN_DEFAULTS
 from ..tasks import CLASSIFICATION
@@ -38,6 +42,7 @@ from .engines import ENGINES, is_runtime
 from .published import Published, published_top1
 
 NUM_CLASSES = 1000
+PEERS = {name.lower(): name for name in peers.HOMES if not name.endswith('Head')}
 # of timm
 SHORT_NAMES = {
     'swin_tiny': 'swin_tiny_patch4_window7_224',
@@ -52,8 +57,9 @@ class ModelSpec:
 
     Attributes:
         text: The spec itself.
-        family: ``vminet``, ``reference``, ``timm`` or ``mmpretrain``.
-        name: The arch of the first two, the name within the package of the others.
+        family: ``vminet``, ``reference``, ``peer``, ``timm`` or ``mmpretrain``.
+        name: The arch of the first two, that with its model of the third, the name within the
+            package of the others.
         options: For the constructor.
         deploy: Whether the model is folded for inference.
         engine: What runs it, or None where that is left to the settings.
@@ -89,7 +95,7 @@ def parse_spec(text: str) -> ModelSpec:
     if dash and family in ('vminet', 'reference'):
         name = arch
     else:
-        family = 'timm'
+        family = 'peer' if dash and family in PEERS else 'timm'
     if name in ('timm', CLASSIFICATION.scope) and rest:
         family, name = name, rest.pop(0)
     if len(rest) > 1:
@@ -127,6 +133,16 @@ def _check_reference(name: str, options: dict) -> None:
     _require('a release', options.get('release', 'second'), RELEASES)
 
 
+def _check_peer(name: str, options: dict) -> None:
+    model, _, arch = name.partition('-')
+    backbone = getattr(peers, PEERS[model])
+    _require(f'an arch of {model}', arch, backbone.arch_settings)
+    others = {'self', 'arch', 'out_type', 'out_indices', 'in_channels', 'init_cfg'}
+    for key in options:
+        choices = {*inspect.signature(backbone).parameters} - others
+        _require(f'an option of {model}', key, choices)
+
+
 def _check_timm(name: str, options: dict) -> None:
     if find_spec('timm') is None:
         raise ValueError(f"{name!r} needs the package timm: pip install 'vminet-mm[bench]'")
@@ -134,7 +150,8 @@ def _check_timm(name: str, options: dict) -> None:
 
     if not timm.is_model(SHORT_NAMES.get(name, name)):
         ours = [f'{family}-{arch}' for family in ('vminet', 'reference') for arch in ARCHS]
-        _require('a model', name, [*ours, *SHORT_NAMES, *timm.list_models()])
+        others = [f'{model}-' for model in PEERS]
+        _require('a model', name, [*ours, *others, *SHORT_NAMES, *timm.list_models()])
 
 
 def _check_mmpretrain(name: str, options: dict) -> None:
@@ -205,6 +222,16 @@ def _build_reference(name: str, options: dict, size: Size) -> nn.Module:
     return AuthorsVMINet(options.get('release', 'second'), name, size, NUM_CLASSES)
 
 
+def _build_peer(name: str, options: dict, size: Size) -> nn.Module:
+    model, _, arch = name.partition('-')
+    kind = getattr(peers, PEERS[model])
+    by_type = {'out_type': kind.out_types[0]} if hasattr(kind, 'out_types') else {}
+    backbone = kind(arch, **by_type, **options)
+    if PEERS[model] == 'LVT':  # its head has attention of its own
+        return nn.Sequential(backbone, peers.LVTClsHead(NUM_CLASSES, backbone.out_channels[-1]))
+    return Classifier(backbone, backbone.out_channels[-1])
+
+
 def _build_timm(name: str, options: dict, size: Size) -> nn.Module:
     import timm
 
@@ -272,12 +299,14 @@ def _fold_peer(model: nn.Module) -> nn.Module:
 _CHECKS: dict[str, Callable] = dict(
     vminet=_check_vminet,
     reference=_check_reference,
+    peer=_check_peer,
     timm=_check_timm,
     mmpretrain=_check_mmpretrain,
 )
 _BUILDERS: dict[str, Callable] = dict(
     vminet=_build_vminet,
     reference=_build_reference,
+    peer=_build_peer,
     timm=_build_timm,
     mmpretrain=_build_mmpretrain,
 )

@@ -70,6 +70,8 @@ def fill_counts(
             row.notes.append(f'not counted: {counts}')
             continue
         row.ours.update(params=counts.params / 1e6, macs=counts.macs / 1e9)
+        if counts.authors_macs is not None:
+            row.notes.append(f'FLOPs as papers count: {counts.authors_macs / 1e9:.2f} G')
         attention = [op for op in counts.uncounted if 'attention' in op]
         if attention:
             row.notes.append(f'FLOPs without {", ".join(attention)}')
@@ -77,8 +79,8 @@ def fill_counts(
 
 def _config_of(row: Row, configs: Path) -> Config:
     """The config of a row's model."""
-    if row.config:
-        return Config.fromfile(configs / row.config)
+    if row.own_config:
+        return Config.fromfile(configs / row.own_config)
     package, name = row.measure.split('::')
     if package == 'timm':
         model = dict(type='TimmClassifier', model_name=name, pretrained=False)
@@ -89,9 +91,9 @@ def _config_of(row: Row, configs: Path) -> Config:
 
 
 def fill_accuracy(tables: list[Table], runs: list[Run], configs: Path) -> None:
-    """Fill in what our models reached: the best validation of a run as long as our config says.
+    """Fill in what models of our configs reached.
 
-    Best is that of the first accuracy of the table. Of several such runs the best one counts; of
+    That is the best validation of a run as long as the config says. Best is that of the first accuracy of the table. Of several such runs the best one counts; of
     those that stopped before, or were made shorter, the row gets a note.
 
     Args:
@@ -101,11 +103,11 @@ def fill_accuracy(tables: list[Table], runs: list[Run], configs: Path) -> None:
     """
     for table, row in _rows_of(tables):
         columns = table.of_kind('accuracy')
-        candidates = [run for run in runs if run.config == Path(row.config).stem]
+        candidates = [run for run in runs if run.config == Path(row.own_config).stem]
         if not columns or not candidates:
             continue
         metric = columns[0].metric
-        unit, length = train_length(Config.fromfile(configs / row.config))
+        unit, length = train_length(Config.fromfile(configs / row.own_config))
         whole = [
             run
             for run in candidates

@@ -52,7 +52,8 @@ class Row:
         model: Its name.
         config: Of a model of ours the config, relative to the folder of configs; else empty.
         measure: Of a peer where its model comes from: a config such as ``'mmdet::FILE.py'``, or
-            ``'timm::NAME'``; empty where none of these packages has it.
+            ``'configs::FILE.py'`` of our own configs, or ``'timm::NAME'``; empty where none of them
+            has it.
         changes: What differs from that config in its ``model``.
         size: Height and width in pixels that it is counted at, where not the table's.
         added: It is none of the paper's rows of this table, but was added by us.
@@ -76,6 +77,12 @@ class Row:
     reported: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def own_config(self) -> str:
+        """The config in our folder, of a model of ours or of a peer; else empty."""
+        package, _, name = self.measure.partition('::')
+        return self.config or (name if package == 'configs' else '')
 
     def deviation(self, column: Column) -> float | None:
         """How far ours is above the paper's, in per cent; None where they do not compare.

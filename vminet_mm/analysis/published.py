@@ -23,8 +23,8 @@ def published_top1(family: str, name: str, options: dict) -> Published | None:
     """The accuracy in percent and its source, or None where none is known.
 
     Args:
-        family: ``vminet``, ``reference``, ``timm`` or ``mmpretrain``.
-        name: The arch, or the model's name in the package.
+        family: ``vminet``, ``reference``, ``peer``, ``timm`` or ``mmpretrain``.
+        name: The arch, or the model's name in the package, or both of a peer.
         options: The options that it is built with.
     """
     if family == 'vminet':
@@ -38,8 +38,8 @@ def published_top1(family: str, name: str, options: dict) -> Published | None:
         if options.get('release', RELEASES[-1]) != 'first':
             return _of_tables().get(f'vminet-{name}')
         return (FIRST_RELEASE[name], "the authors' repository") if name in FIRST_RELEASE else None
-    if family == 'timm':
-        return None if options else _of_tables().get(name)
+    if family in ('peer', 'timm'):
+        return None if set(options) - NEUTRAL else _of_tables().get(name)
     return _of_mmpretrain(name)
 
 

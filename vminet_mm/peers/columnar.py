@@ -140,6 +140,7 @@ class ColumnarPeer(PeerBackbone):
             check_count(name, value)
         self.out_type, self.with_cp, self.impl = out_type, with_cp, impl
         self.embed_dims = channels = self.arch['embed_dims']
+        self.out_channels = [channels] * number
         height, width = parse_size('img_size', img_size)
         self.grid = (-(-height // patch_size), -(-width // patch_size))
         self.patch_embed = PatchEmbed(in_channels, channels, patch_size)

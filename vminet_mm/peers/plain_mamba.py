@@ -175,6 +175,7 @@ class PlainMamba(PeerBackbone):
         if patch_size % 2:
             raise ValueError(f'patch_size must be even, not {patch_size}')
         self.embed_dims = channels = self.arch['embed_dims']
+        self.out_channels = [channels] * number
         self.grid = tuple(-(-edge // patch_size) for edge in parse_size('img_size', img_size))
         self.patch_embed = ConvPatchEmbed(in_channels, channels, self.arch['num_convs'], patch_size)
         self.pos_embed = nn.Parameter(torch.empty(1, math.prod(self.grid), channels))
