@@ -93,8 +93,9 @@ def _config_of(row: Row, configs: Path) -> Config:
 def fill_accuracy(tables: list[Table], runs: list[Run], configs: Path) -> None:
     """Fill in what models of our configs reached.
 
-    That is the best validation of a run as long as the config says. Best is that of the first accuracy of the table. Of several such runs the best one counts; of
-    those that stopped before, or were made shorter, the row gets a note.
+    That is the best validation of a run as long as the config says, by the first accuracy of the
+    table. Of several such runs the best one counts; of those that stopped before, or were made
+    shorter, the row gets a note.
 
     Args:
         tables: See :func:`.paper_tables.read_tables`.
