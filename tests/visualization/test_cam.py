@@ -258,6 +258,44 @@ def test_tokens_are_laid_out_as_the_map_that_they_are_of(others: int) -> None:
         tokens_as_map(tokens[:, :9], (48, 65))
 
 
+def test_a_class_token_in_the_middle_and_padded_edges() -> None:
+    expected = torch.arange(2 * 5 * 3 * 5.0).view(2, 5, 3, 5)
+    tokens = expected.flatten(2).transpose(1, 2)
+    tokens = torch.cat([tokens[:, :7], torch.full((2, 1, 5), -1.0), tokens[:, 7:]], 1)
+    assert torch.equal(tokens_as_map(tokens, (48, 65), in_middle=True, pads=True), expected)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'options', 'layers'),
+    [
+        ('Vim', dict(out_type='cls_token'), ['layers.1.norm']),
+        ('LocalVim', dict(out_type='avg_featmap'), ['layers.1.norm']),
+        ('PlainMamba', {}, ['layers.1']),
+        ('VMamba', {}, ['layers.0.blocks.0', 'layers.1.blocks.0', 'layers.2.blocks.1']),
+    ],
+)
+def test_other_backbones_of_the_package(
+    kind: str, options: dict, layers: list[str], picture: Path
+) -> None:
+    arch = dict(embed_dims=32, num_layers=2)
+    if kind == 'PlainMamba':
+        arch |= dict(num_convs=1, conv_layers=())
+    if kind == 'VMamba':
+        arch = dict(base_channels=4, depths=(1, 1, 2, 1), state_size=1, scan_ratio=1.0)
+    cfg = tiny_config('classification')
+    cfg.model.backbone = dict(type=kind, arch=arch, **options)
+    cfg.model.head.in_channels = 32
+    if kind in ('Vim', 'LocalVim'):
+        cfg.model.neck = None
+    loaded = LoadedModel.of(load_model(cfg, None, device='cpu'))
+    (chosen,) = choose_layers([loaded.model])
+    assert [name.removeprefix('backbone.') for name in chosen][:3] == layers
+    sample = loaded.read(picture)
+    for heat in explain(loaded, sample, chosen, Settings()).maps.values():
+        assert heat.shape == sample.picture.shape[:2]
+        assert np.isfinite(heat).all() and heat.max() > 0
+
+
 def test_a_model_of_tokens(picture: Path) -> None:
     cfg = Config.fromstring("_base_ = ['mmpretrain::deit/deit-tiny_4xb256_in1k.py']", '.py')
     loaded = LoadedModel.of(load_model(cfg, None, device='cpu'))

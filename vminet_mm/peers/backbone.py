@@ -40,6 +40,7 @@ class PeerBackbone(StrictlyPretrained):
     """
 
     arch_settings: dict[str, dict]
+    class_token_in_middle = False  # of the tokens, where a model has one
 
     def __init__(
         self,
@@ -70,6 +71,10 @@ class PeerBackbone(StrictlyPretrained):
     def stages_from_stem(self) -> list[nn.Module]:
         """The stem and the stages, in the order in which they are frozen."""
         raise NotImplementedError
+
+    def layers_to_explain(self) -> list[str]:
+        """Names of the modules whose maps (B, C, H, W), or tokens, tell what a model looks at."""
+        return []
 
     def freeze_stages(self) -> None:
         """Take the gradients of the frozen stages away, and their norms' statistics.
@@ -159,6 +164,10 @@ class HierarchicalPeer(PeerBackbone):
     def stages_from_stem(self) -> list[nn.Module]:
         """The stem and the stages, each with the down-sampling behind it."""
         return [self.patch_embed, *self.layers]
+
+    def layers_to_explain(self) -> list[str]:
+        """The last block of each stage."""
+        return [f'layers.{i}.blocks.{n - 1}' for i, n in enumerate(self.arch['depths'])]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) per output."""

@@ -197,6 +197,10 @@ class ColumnarPeer(PeerBackbone):
         """The patch embedding and the layers."""
         return [self.patch_embed, *self.layers]
 
+    def layers_to_explain(self) -> list[str]:
+        """What the last layer mixes: behind it a class token alone has gradients."""
+        return [f'layers.{len(self.layers) - 1}.norm']
+
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Layer of a parameter, for layer-wise learning rate decay.
 

@@ -218,6 +218,10 @@ class PlainMamba(PeerBackbone):
             return value
         return resize_positions(value, square_grid(value.shape[1]), self.grid)
 
+    def layers_to_explain(self) -> list[str]:
+        """The last layer."""
+        return [f'layers.{len(self.layers) - 1}']
+
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Layer of a parameter, see :meth:`.columnar.ColumnarPeer.get_layer_depth`."""
         return layer_depth(len(self.layers), param_name, prefix)

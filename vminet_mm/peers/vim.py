@@ -80,6 +80,7 @@ class Vim(ColumnarPeer):
         's': dict(embed_dims=384, num_layers=24),
     }
     out_types = ('cls_token', 'featmap')
+    class_token_in_middle = True
 
     def __init__(
         self,

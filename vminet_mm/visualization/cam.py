@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..models import VMINet
 from ..models.padding import copy_image_sizes
+from ..peers.backbone import PeerBackbone
 from .cam_scores import SCORES, Settings, find_class
 from .figures import new_figure, save_figure
 from .loading import LoadedModel, Sample, typical_aspect
@@ -90,13 +91,13 @@ class Explanation:
 def choose_layers(
     models: Sequence[nn.Module], names: Sequence[str] | None = None
 ) -> list[dict[str, nn.Module]]:
-    """For each model its modules of some names; by default the last block of each stage.
+    """For each model its modules of some names; by default those of its backbone.
 
     Of names that are given, a model shows those it has.
 
     Raises:
         ValueError: If no model has a name (the message lists those near it), or a model has none
-            of them, or none are given and a model has no VMINet.
+            of them, or none are given and a model has no backbone of this package.
     """
     known = [dict(model.named_modules()) for model in models]
     for name in names or ():
@@ -115,16 +116,18 @@ def choose_layers(
 
 
 def _last_blocks(modules: dict[str, nn.Module]) -> list[str]:
-    """The names of the last block of each stage of the VMINet among a model's modules."""
-    names = [
-        f'{name}.stages.{i}.{len(stage) - 1}'.lstrip('.')
-        for name, module in modules.items()
-        if isinstance(module, VMINet)
-        for i, stage in enumerate(module.stages)
-    ]
+    """The names of the last block of each stage of the backbone among a model's modules."""
+    names = []
+    for name, module in modules.items():
+        if isinstance(module, VMINet):
+            names += [
+                f'{name}.stages.{i}.{len(stage) - 1}' for i, stage in enumerate(module.stages)
+            ]
+        elif isinstance(module, PeerBackbone):
+            names += [f'{name}.{layer}' for layer in module.layers_to_explain()]
     if not names:
         raise ValueError('a model has no VMINet: name the layers to look at')
-    return names
+    return [name.lstrip('.') for name in names]
 
 
 def explain(
@@ -139,7 +142,13 @@ def explain(
     if settings.method not in METHODS:
         raise ValueError(f'unknown method {settings.method!r}; choose one of {", ".join(METHODS)}')
     score = partial(SCORES[loaded.scope], loaded, sample, settings)
-    as_map = partial(tokens_as_map, size=sample.inputs.shape[-2:])
+    backbones = [m for m in loaded.model.modules() if isinstance(m, PeerBackbone)]
+    as_map = partial(
+        tokens_as_map,
+        size=sample.inputs.shape[-2:],
+        in_middle=any(backbone.class_token_in_middle for backbone in backbones),
+        pads=bool(backbones),
+    )
     with torch.no_grad(), _require_maps(layers, as_map):
         evidence = score(sample.inputs)[1]
     number = find_class(settings.category, loaded.classes, evidence)
@@ -170,13 +179,17 @@ def _sees_no_padding(model: nn.Module, layer: nn.Module) -> bool:
     return any(layer is module for backbone in backbones for module in backbone.modules())
 
 
-def tokens_as_map(output: Tensor, size: Sequence[int]) -> Tensor:
+def tokens_as_map(
+    output: Tensor, size: Sequence[int], in_middle: bool = False, pads: bool = False
+) -> Tensor:
     """What a layer gives as a map (B, C, h, w), such as the ``reshape_transform`` of grad-cam.
 
     Args:
-        output: A map already, or tokens (B, N, C) of the patches in row-major order, after up to
-            two tokens of another kind (class and distillation).
+        output: A map already, or tokens (B, N, C) of the patches in row-major order, with up to two
+            tokens of another kind (class and distillation).
         size: (H, W) of the image, of which N tells the patches.
+        in_middle: The other token stands in the middle, not before the patches.
+        pads: Edges that the patch does not divide are padded, not cut.
 
     Raises:
         ValueError: If the tokens are not those of square patches of the image.
@@ -186,9 +199,11 @@ def tokens_as_map(output: Tensor, size: Sequence[int]) -> Tensor:
     for others in range(3) if output.ndim == 3 else ():
         number = output.shape[1] - others
         for patch in range(1, min(size) + 1):
-            grid = (size[0] // patch, size[1] // patch)
+            grid = [-(-edge // patch) if pads else edge // patch for edge in size]
             if grid[0] * grid[1] == number:
-                return output[:, others:].transpose(1, 2).unflatten(2, grid)
+                first = number // 2 if in_middle else 0
+                parts = output[:, :first], output[:, first + others :]
+                return torch.cat(parts, 1).transpose(1, 2).unflatten(2, grid)
     raise ValueError('it gives neither a map nor the tokens of the image')
 
 
