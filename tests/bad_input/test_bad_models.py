@@ -140,7 +140,39 @@ NECKS = {
         'num_outs=2 is less than the 4 scale_factors',
     ),
 }
+LAYERS = dict(embed_dims=16, num_layers=2)
+PEERS = {
+    'peer of an unknown arch': (
+        dict(type='Vim', arch='b'),
+        "unknown arch 'b'; choose one of ti, s, or a dict",
+    ),
+    'peer without a number of layers': (
+        dict(type='LocalVim', arch=dict(embed_dims=16)),
+        'num_layers of the arch must be a whole number from 1, not None',
+    ),
+    'peer of an unknown out_type': (
+        dict(type='Vim', arch=LAYERS, out_type='raw'),
+        "out_type must be 'cls_token' or 'featmap', not 'raw'",
+    ),
+    'peer with an unknown scan': (
+        dict(type='Vim', arch=LAYERS, impl='cuda'),
+        "unknown impl 'cuda'; choose one of auto, torch, mamba_ssm, reference",
+    ),
+    'unknown direction of a scan': (
+        dict(type='LocalVim', arch=LAYERS, directions=['h', 'w3']),
+        "unknown direction 'w3'; choose of h, v, w2, w7, also with _flip",
+    ),
+    'directions for other layers': (
+        dict(type='LocalVim', arch=LAYERS, directions=['h']),
+        'directions are 1 for 2 layers',
+    ),
+    'patches with an odd edge': (
+        dict(type='PlainMamba', patch_size=7),
+        'patch_size must be even, not 7',
+    ),
+}
 CASES = {
+    **PEERS,
     **{k: (dict(type='VMINet', arch=TINY) | o, text) for k, (o, text) in BACKBONES.items()},
     **{k: (dict(type='SimpleFeaturePyramid') | o, text) for k, (o, text) in NECKS.items()},
 }
@@ -155,13 +187,18 @@ def test_bad_option(bad: str) -> None:
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('bad', ['unknown arch', 'neck: no level'])
+@pytest.mark.parametrize('bad', ['unknown arch', 'neck: no level', 'peer of an unknown arch'])
 def test_tools_name_the_part(bad: str) -> None:
     config, text = CASES[bad]
     with pytest.raises(ConfigError) as caught:
         build_model(dict(config), 'mmdet', 'the model of a.py')
     expected = f'the model of a.py cannot be built: {config["type"]}: ValueError: {text}'
     assert str(caught.value).startswith(expected)
+
+
+def test_a_scan_without_its_package() -> None:
+    with pytest.raises(ConfigError, match=r"Vim: ImportError: .*install it or use impl='torch'"):
+        build_model(dict(type='Vim', arch=LAYERS, impl='mamba_ssm'), 'mmseg')
 
 
 def test_unknown_option() -> None:
