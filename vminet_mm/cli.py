@@ -37,6 +37,7 @@ COMMANDS = {
     'benchmark-hooks': 'tools/analysis_tools/benchmark_hooks.py',
     'traffic': 'tools/analysis_tools/traffic.py',
     'paper-tables': 'tools/analysis_tools/paper_tables.py',
+    'study': 'tools/analysis_tools/study.py',
     'batch-invariance': 'tools/analysis_tools/batch_invariance.py',
     'cam': 'tools/visualization/cam.py',
     'context': 'tools/visualization/context.py',

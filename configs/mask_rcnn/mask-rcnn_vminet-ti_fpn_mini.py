@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/models/mask-rcnn_vminet_fpn.py',
     '../_base_/datasets/mini_coco.py',
-    '../_base_/schedules/mini_adamw.py',
+    '../_base_/schedules/small_epochs.py',
     '../_base_/mmdet_runtime.py',
 ]
 width = 64
@@ -30,15 +30,7 @@ model = dict(
     ),
     test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=60), rcnn=dict(max_per_img=20)),
 )
-max_epochs = 3
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+train_cfg = dict(max_epochs=3)
 default_hooks = dict(logger=dict(interval=10), visualization=dict(score_thr=0.5))
 visualizer = dict(line_width=1)  # the pictures are small
 auto_scale_lr = dict(enable=False, base_batch_size=8)

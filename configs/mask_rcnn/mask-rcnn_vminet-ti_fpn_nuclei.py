@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/mask-rcnn_vminet_fpn.py',
     '../_base_/datasets/nuclei.py',
-    '../_base_/schedules/mini_adamw.py',
+    '../_base_/schedules/small_epochs.py',
     '../_base_/mmdet_runtime.py',
 ]
 width = 64
@@ -28,15 +28,7 @@ model = dict(
     ),
     test_cfg=dict(rpn=dict(nms_pre=1000, max_per_img=600), rcnn=dict(max_per_img=400)),
 )
-max_epochs = 12
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+train_cfg = dict(max_epochs=12)
 default_hooks = dict(
     logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1), visualization=dict(score_thr=0.5)
 )

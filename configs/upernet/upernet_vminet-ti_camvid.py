@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/upernet_vminet.py',
     '../_base_/datasets/camvid.py',
-    '../_base_/schedules/mini_adamw.py',
+    '../_base_/schedules/small_iters.py',
     '../_base_/mmseg_runtime.py',
 ]
 channels = [24, 48, 96, 192]
@@ -24,15 +24,7 @@ model = dict(
         loss_decode=dict(class_weight=class_weight),
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-max_iters = 2400
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=100, end=max_iters),
-]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+train_cfg = dict(max_iters=2400)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=300, max_keep_ckpts=1))
 auto_scale_lr = dict(enable=False, base_batch_size=4)
 randomness = dict(seed=0)

@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/upernet_vminet.py',
     '../_base_/datasets/mini_ade20k.py',
-    '../_base_/schedules/mini_adamw.py',
+    '../_base_/schedules/small_iters.py',
     '../_base_/mmseg_runtime.py',
 ]
 channels = [24, 48, 96, 192]
@@ -24,16 +24,9 @@ model = dict(
     ),
 )
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
-max_iters = 1600
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=100, end=max_iters),
-]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+train_cfg = dict(max_iters=1600)
 default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(interval=max_iters), visualization=dict(interval=1)
+    logger=dict(interval=10), checkpoint=dict(interval=1600), visualization=dict(interval=1)
 )
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 randomness = dict(seed=0)

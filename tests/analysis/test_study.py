@@ -1,0 +1,128 @@
+"""Studies: what is trained, what is skipped, and the table, with trainings that are made up."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from vminet_mm.analysis import study
+from vminet_mm.errors import ConfigError
+
+TOOL = str(Path(__file__).parents[2] / 'tools/analysis_tools/study.py')
+STUDY = study.STUDIES['ablation']
+# of a made-up run: top-1 after it, by seed
+ACCURACY = [40.0, 43.0, 42.0]
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The work dirs in which a training was started, in their order."""
+    started: list[Path] = []
+
+    def train(command: list[str], **_: object) -> SimpleNamespace:
+        assert command[1].endswith('tools/train.py') and '--resume' in command
+        config, work_dir = Path(command[2]), Path(command[command.index('--work-dir') + 1])
+        started.append(work_dir)
+        log = work_dir / 'TIME/vis_data'
+        log.mkdir(parents=True, exist_ok=True)
+        cfg = Config.fromfile(config)
+        for path in (work_dir / config.name, log / 'config.py'):
+            cfg.dump(path)
+        accuracy = ACCURACY[cfg.randomness.seed]
+        lines = [{'loss': 1.0, 'iter': 10, 'epoch': 1, 'step': 10}]
+        lines += [{STUDY.metric: accuracy, 'step': cfg.train_cfg.get('max_epochs', 400)}]
+        (log / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(study.subprocess, 'run', train)
+    return started
+
+
+def test_finished_runs_are_skipped_and_others_done(trainings: list[Path], tmp_path: Path) -> None:
+    runs = study.study_runs('ablation', tmp_path, only=['tril', 'no-mask'])
+    names = [(run.member, run.seed) for run in runs]
+    assert names == [(member, seed) for seed in range(3) for member in ('tril', 'no-mask')]
+    one = runs[2]
+    assert list(study.train_unfinished([one])) == [[], [one]]
+    assert trainings == [one.folder]
+    *_, finished = study.train_unfinished(runs)
+    assert {run.folder for run in finished} == {run.folder for run in runs} == set(trainings)
+    assert len(trainings) == 6 and [run.result() for run in runs] == sorted(
+        2 * [40.0, 43.0, 42.0], key=ACCURACY.index
+    )
+    log = one.folder / 'TIME/vis_data/scalars.json'
+    log.write_text(log.read_text().replace('"step": 400}', '"step": 200}'))  # an interrupted run
+    assert one.result() is None
+    assert list(study.train_unfinished([one]))[-1] == [one]
+    assert trainings[6:] == [one.folder]
+    assert len(json.loads((one.folder / study.SECONDS).read_text())) == 2
+
+
+def test_what_costs_are_is_counted_for_the_budget(trainings: list[Path], tmp_path: Path) -> None:
+    runs = study.study_runs('ablation', tmp_path, only=['tril', 'no-attention'])
+    *_, finished = study.train_unfinished(runs)
+    ours, without = study.study_rows(finished)
+    assert ours.values == ACCURACY and len(ours.seconds) == 3
+    # 32 channels, 1 + 2 + 4 + 1 blocks; without attention, neither W2 nor fields in them
+    widths = [32, *2 * [64], *4 * [128], 256]
+    assert ours.params - without.params > sum(2 * w * w + 2 * w for w in widths)
+    assert ours.macs > without.macs > 1e7
+
+
+def test_table_by_hand() -> None:
+    rows = [
+        study.Row('a', 1_500_000, 23_400_000, [10.0, 20.0], [40.0, 43.0]),
+        study.Row('b', 20_000, 1_000_000_000, [7.0], [0.5]),
+    ]
+    assert study.to_table(rows, 'top-1').splitlines()[2:] == [
+        '| a | 1.50 M | 0.023 G | 15 s | 41.5 | 3 | 2 |',
+        '| b | 0.02 M | 1.000 G | 7 s | 0.5 | 0 | 1 |',
+    ]
+
+
+def test_a_training_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(study.subprocess, 'run', lambda *_, **__: SimpleNamespace(returncode=3))
+    with pytest.raises(ConfigError, match='exit code 3, see output.txt'):
+        list(study.train_unfinished(study.study_runs('cifar10', tmp_path)))
+    with pytest.raises(ConfigError, match=r"no member \['resnet'\]; there are: vminet, "):
+        study.study_runs('cifar10', tmp_path, only=['resnet'])
+
+
+@pytest.mark.parametrize('name', study.STUDIES)
+def test_members_build_in_both_sizes(name: str, tmp_path: Path) -> None:
+    sizes = {}
+    for full in (False, True):
+        for run in study.study_runs(name, tmp_path, full):
+            if run.seed > 0:
+                continue
+            cfg = run.config(data_root=str(tmp_path))
+            with DefaultScope.overwrite_default_scope(cfg.default_scope):
+                sizes[run.member, full] = sum(
+                    p.numel() for p in MODELS.build(cfg.model).parameters()
+                )
+    for member in study.STUDIES[name].members:
+        assert sizes[member, False] <= sizes[member, True] < 2e7
+
+
+def test_tool(
+    trainings: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    for member in ('resnet18', 'vminet'):
+        monkeypatch.setattr(
+            sys, 'argv', [TOOL, 'cifar10', '--out', str(tmp_path), '--only', member]
+        )
+        runpy.run_path(TOOL, run_name='__main__')
+    folder = tmp_path / 'cifar10/small'
+    table = (folder / 'table.md').read_text()
+    assert table.splitlines()[2].startswith('| vminet | 1.30 M | 0.029 G |')
+    assert table.splitlines()[3].startswith('| resnet18 | 0.70 M | 0.035 G |')
+    assert table in capsys.readouterr().out
+    assert (folder / 'curves.png').stat().st_size > 1000

@@ -1,0 +1,93 @@
+"""The configs for small data: their schedule, and peers that differ by the backbone alone."""
+
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from vminet_mm.engine import load_config
+
+CONFIG_DIR = Path(__file__).parents[1] / 'configs'
+DATA = ('mini', 'nuclei', 'camvid', 'cifar10')
+FILES = sorted(path for path in CONFIG_DIR.glob('*/*.py') if path.stem.endswith(DATA))
+OURS = [path for path in FILES if 'vminet' in path.stem]
+# other backbones under the recipe of one of ours
+PEERS = {
+    path: next(path.parent.glob(f'*vminet-ti*_{path.stem.rpartition("_")[2]}.py'))
+    for path in FILES
+    if path not in OURS
+}
+
+
+@cache
+def read(path: Path) -> Config:
+    return load_config(path)
+
+
+def parameters(cfg: Config) -> int:
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return sum(p.numel() for p in MODELS.build(cfg.model).parameters())
+
+
+@pytest.mark.parametrize('path', PEERS, ids=lambda path: path.stem)
+def test_peers_differ_by_their_backbone_alone(path: Path) -> None:
+    peer, ours = deepcopy(read(path)), deepcopy(read(PEERS[path]))
+    assert parameters(ours) / 2 < parameters(peer) < 6 * parameters(ours)
+    assert peer.model.pop('backbone').type != ours.model.pop('backbone').type
+    for cfg in (peer, ours):
+        for part in ('neck', 'head', 'decode_head', 'auxiliary_head'):
+            cfg.model.get(part, {}).pop('in_channels', None)
+        cfg.pop('channels', None)
+        cfg.pop('work_dir')
+    assert peer.to_dict() == ours.to_dict()
+
+
+class Weight(BaseModel):
+    """One parameter; keeps the rates of its optimizer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.rates: list[float] = []
+
+    def forward(self) -> None:
+        """A step needs none."""
+
+    def train_step(self, data: Tensor, optim_wrapper: object) -> dict[str, Tensor]:
+        self.rates.append(optim_wrapper.param_groups[0]['lr'])
+        optim_wrapper.update_params(self.weight.sum())
+        return dict(loss=self.weight.sum().detach())
+
+
+@pytest.mark.parametrize('path', OURS, ids=lambda path: path.stem)
+def test_rates_rise_and_fall_over_a_length_that_is_told(path: Path, tmp_path: Path) -> None:
+    cfg = read(path)
+    loop, by_epoch = dict(cfg.train_cfg), 'max_epochs' in cfg.train_cfg
+    loop.update(dict(max_epochs=2) if by_epoch else dict(max_iters=400))
+    model = Weight()
+    runner = Runner(
+        model,
+        str(tmp_path),
+        train_dataloader=DataLoader(torch.ones(200), batch_size=1),
+        train_cfg=loop,
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0)),
+        param_scheduler=cfg.param_scheduler,
+        default_hooks=dict(checkpoint=None),
+        default_scope='mmengine',
+        log_level='ERROR',
+        experiment_name=path.stem,
+    )
+    runner.train()
+    rates = model.rates
+    assert len(rates) == 400 and rates[0] < 0.011
+    assert abs(rates.index(max(rates)) - 100) < 3
+    assert rates[200] == pytest.approx(0.5 if by_epoch else 2 / 3, abs=0.01)
+    assert 0 <= rates[-1] < 0.005

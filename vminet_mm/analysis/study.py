@@ -1,0 +1,315 @@
+"""Backbones trained on real pictures on equal terms: one recipe, budget and evaluation.
+
+A study trains its members one after the other, each in a folder of its own. What is finished is
+skipped and what was interrupted goes on, so the same command may be given again at any time.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from ..compat.own_configs import shipped
+from ..engine import load_config
+from ..errors import ConfigError
+from .complexity import count_complexity
+from .run_results import find_runs
+
+SECONDS = 'seconds.json'  # of each start of a run, in its folder
+OUTPUT = 'output.txt'  # what the trainings of a run printed, there too
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model of a study.
+
+    Attributes:
+        config: Its config, below ``configs/``.
+        options: Settings that make it this member, keys in dotted notation.
+        small: Settings for the budget of a CPU.
+        seeds: A run each.
+    """
+
+    config: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Sequence[int] = (0,)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Members by name, and what they are compared by.
+
+    Attributes:
+        metric: As the evaluator of the task names it.
+        shape: Height and width that MACs are counted at.
+        members: Models by name.
+        small: Settings of all of them for the budget of a CPU.
+    """
+
+    metric: str
+    shape: tuple[int, int]
+    members: Mapping[str, Member]
+    small: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A training of a study.
+
+    Attributes:
+        study: Name of the study.
+        member: Name of the member.
+        seed: Of the training.
+        full: Whether the config is trained as shipped, and not for the budget of a CPU.
+        folder: The work dir.
+    """
+
+    study: str
+    member: str
+    seed: int
+    full: bool
+    folder: Path
+
+    def config(self, data_root: str | None = None) -> Config:
+        """What is trained; for ``data_root`` see :func:`vminet_mm.engine.set_data_root`."""
+        study = STUDIES[self.study]
+        member = study.members[self.member]
+        small = {} if self.full else {**study.small, **member.small}
+        options = {**small, **member.options, 'randomness.seed': self.seed}
+        # merging takes ``_delete_`` out of what it is given
+        return load_config(shipped('configs') / member.config, deepcopy(options), data_root)
+
+    def result(self) -> float | None:
+        """The metric at the end of the training; None where that has not been reached."""
+        for run in find_runs(self.folder):
+            if run.last.step >= run.length:
+                return run.last.metrics.get(STUDIES[self.study].metric)
+        return None
+
+    def seconds(self) -> float:
+        """Time of all starts: of the processor on a CPU, of the clock on a GPU."""
+        note = self.folder / SECONDS
+        return sum(json.loads(note.read_text())) if note.is_file() else 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a member costs and reached.
+
+    Attributes:
+        name: The member.
+        params: Number of parameters.
+        macs: Multiply-accumulates of one image.
+        seconds: Of training and validation, one number a finished run.
+        values: The metric at the end of each.
+    """
+
+    name: str
+    params: int
+    macs: int
+    seconds: list[float]
+    values: list[float]
+
+
+def _cifar10(seeds: Sequence[int] = (0,), **options: Any) -> Member:
+    """VMINet on CIFAR-10 with options of the backbone."""
+    arch = dict(_delete_=True, base_channels=32, expansion=2, depths=(1, 2, 4, 1))
+    small = {
+        'model.backbone.arch': arch,
+        'model.backbone.strides': (2, 2, 2, 1),
+        'model.head.in_channels': 256,
+    }
+    changes = {f'model.backbone.{key}': value for key, value in options.items()}
+    return Member('cls/vminet-ti_cifar10.py', changes, small, seeds)
+
+
+_CIFAR10_PEERS = {
+    'resnet18': Member(
+        'cls/resnet18-w32_cifar10.py',
+        small={
+            'model.backbone.stem_channels': 16,
+            'model.backbone.base_channels': 16,
+            'model.head.in_channels': 128,
+        },
+    ),
+    'convnext': Member(
+        'cls/convnext-c24_cifar10.py',
+        small={
+            'model.backbone.arch': dict(depths=[1, 2, 4, 1], channels=[32, 64, 128, 256]),
+            'model.backbone.stem_patch_size': 2,
+            'model.head.in_channels': 256,
+        },
+    ),
+}
+_CIFAR10_VARIANTS = {
+    'tril': _cifar10((0, 1, 2)),
+    'no-attention': _cifar10((0, 1, 2), attention='none'),
+    'no-mask': _cifar10((0, 1, 2), mask='none'),
+    'band': _cifar10(mask='band'),
+    'hybrid': _cifar10(mask='hybrid'),
+    'recurrent': _cifar10(form='recurrent'),
+}
+_HALF = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.dtype': 'bfloat16'}
+# half an epoch
+_ITERATIONS = {
+    'train_cfg': dict(
+        _delete_=True, type='IterBasedTrainLoop', max_iters=400, val_interval=1000000
+    ),
+    'train_dataloader.sampler.type': 'InfiniteSampler',
+    'param_scheduler.1.by_epoch': False,
+    'param_scheduler.1.convert_to_iter_based': False,
+    'default_hooks.checkpoint.by_epoch': False,
+    'default_hooks.checkpoint.interval': 400,
+    'log_processor': dict(by_epoch=False),
+}
+STUDIES = dict(
+    cifar10=Study(
+        'accuracy/top1',
+        (32, 32),
+        {'vminet': _cifar10(), **_CIFAR10_PEERS},
+        {**_HALF, 'train_cfg.max_epochs': 10},
+    ),
+    ablation=Study('accuracy/top1', (32, 32), _CIFAR10_VARIANTS, {**_HALF, **_ITERATIONS}),
+    nuclei=Study(
+        'coco/segm_mAP',
+        (256, 256),
+        {
+            'vminet-ti': Member('mask_rcnn/mask-rcnn_vminet-ti_fpn_nuclei.py'),
+            'resnet18': Member('mask_rcnn/mask-rcnn_r18_fpn_nuclei.py'),
+            'pvtv2-b0': Member('mask_rcnn/mask-rcnn_pvtv2-b0_fpn_nuclei.py'),
+        },
+    ),
+    camvid=Study(
+        'mIoU',
+        (360, 480),
+        {
+            'vminet-ti': Member('upernet/upernet_vminet-ti_camvid.py'),
+            'resnet18': Member('upernet/upernet_r18_camvid.py'),
+            'mit-b0': Member('upernet/upernet_mit-b0_camvid.py'),
+        },
+    ),
+)
+
+
+def study_runs(
+    name: str, out: str | Path, full: bool = False, only: Sequence[str] = ()
+) -> list[StudyRun]:
+    """The trainings of a study in their order: the first seed of each member, then the second.
+
+    Args:
+        name: A key of :data:`STUDIES`.
+        out: The folder of all runs.
+        full: Train the configs as shipped, as a GPU can, and not those for a CPU.
+        only: Names of members, by default all.
+
+    Raises:
+        ConfigError: If there is no such member.
+    """
+    members = STUDIES[name].members
+    unknown = set(only) - set(members)
+    if unknown:
+        names = ', '.join(members)
+        raise ConfigError(f'--only: {name} has no member {sorted(unknown)}; there are: {names}')
+    folder = Path(out) / name / ('full' if full else 'small')
+    runs = [
+        StudyRun(name, title, seed, full, folder / title / f'seed{seed}')
+        for title, member in members.items()
+        if not only or title in only
+        for seed in member.seeds
+    ]
+    return sorted(runs, key=lambda run: run.seed)
+
+
+def train_unfinished(
+    runs: Sequence[StudyRun], data_root: str | None = None
+) -> Iterator[list[StudyRun]]:
+    """Train what is not finished; yield all finished runs, at first and after each training.
+
+    Args:
+        runs: See :func:`study_runs`.
+        data_root: Where the data set lies, by default where the configs say.
+
+    Raises:
+        ConfigError: If a training fails.
+    """
+    finished = [run for run in runs if run.result() is not None]
+    yield finished
+    for run in runs:
+        if run in finished:
+            continue
+        _train(run.config(data_root), run.folder)
+        if run.result() is None:
+            raise ConfigError(f'{run.folder} has no metric at its end, see {OUTPUT} there')
+        finished = [*finished, run]
+        yield finished
+
+
+def _train(cfg: Config, work_dir: Path) -> None:
+    """Train, or go on, in a process of its own, and note how long it took.
+
+    Raises:
+        ConfigError: If the process fails.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config = work_dir.with_suffix('.py')
+    cfg.dump(config)
+    tool = [sys.executable, str(shipped('tools/train.py')), str(config)]
+    started, used = time.monotonic(), _processor_seconds()
+    with (work_dir / OUTPUT).open('a') as output:
+        done = subprocess.run(
+            [*tool, '--work-dir', str(work_dir), '--resume'], stdout=output, stderr=output
+        )
+    on_gpu = torch.cuda.is_available()
+    seconds = time.monotonic() - started if on_gpu else _processor_seconds() - used
+    note = work_dir / SECONDS
+    earlier = json.loads(note.read_text()) if note.is_file() else []
+    note.write_text(json.dumps([*earlier, round(seconds, 1)]))
+    if done.returncode:
+        raise ConfigError(
+            f'training in {work_dir} ended with exit code {done.returncode}, see {OUTPUT} there'
+        )
+
+
+def _processor_seconds() -> float:
+    """What the processes that this one has started and waited for have used."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def study_rows(finished: Sequence[StudyRun]) -> list[Row]:
+    """A row for each member of these runs, in the order of the study."""
+    members: dict[str, list[StudyRun]] = {}
+    for run in finished:
+        members.setdefault(run.member, []).append(run)
+    rows = []
+    for name, runs in members.items():
+        counts = count_complexity(runs[0].config(), STUDIES[runs[0].study].shape)
+        seconds, values = [run.seconds() for run in runs], [run.result() for run in runs]
+        rows.append(Row(name, counts.params, counts.macs, seconds, values))
+    return rows
+
+
+def to_table(rows: Sequence[Row], metric: str) -> str:
+    """The rows as Markdown; the spread is the distance from the lowest to the highest value."""
+    lines = [
+        f'| model | params | MACs | training | {metric} | spread | n |',
+        '| --- | --- | --- | --- | --- | --- | --- |',
+    ]
+    lines += [
+        f'| {row.name} | {row.params / 1e6:.2f} M | {row.macs / 1e9:.3f} G '
+        f'| {statistics.mean(row.seconds):.0f} s | {statistics.mean(row.values):.4g} '
+        f'| {max(row.values) - min(row.values):.3g} | {len(row.values)} |'
+        for row in rows
+    ]
+    return '\n'.join(lines)
