@@ -1,6 +1,12 @@
 """Images of any channels and values as pictures that can be looked at."""
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
+
+EXIF_ORIENTATION = 0x0112
+TURNED = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 def to_picture(image: np.ndarray) -> np.ndarray:
@@ -23,3 +29,17 @@ def to_picture(image: np.ndarray) -> np.ndarray:
         low, high = image.min(), image.max()
         image = 255 * (image - low) / max(high - low, 1e-6)
     return np.ascontiguousarray(image, dtype=np.uint8)
+
+
+def loaded_size(path: str | Path) -> tuple[tuple[int, int], bool] | None:
+    """Width and height of an image as OpenCV loads it, with its EXIF orientation applied.
+
+    Returns:
+        tuple: The size, and whether the orientation swaps it; None if the file cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            is_turned = image.getexif().get(EXIF_ORIENTATION) in TURNED
+            return (image.size[::-1] if is_turned else image.size), is_turned
+    except Exception:  # decoders raise all kinds of errors; opening the samples names them
+        return None

@@ -31,6 +31,7 @@ SIGMOID = dict(type='CrossEntropyLoss', use_sigmoid=True)
 def test_softmax_over_one_class(loss: object) -> None:
     (problem,) = problems(dict(num_classes=1, loss_decode=loss))
     assert problem.startswith('model.decode_head has one class and a softmax loss')
+    assert 'num_classes=2' in problem and 'model.decode_head.out_channels=1' in problem
     assert 'two classes' in problem and 'model.decode_head.loss_decode.use_sigmoid=True' in problem
 
 

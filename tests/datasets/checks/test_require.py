@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mmdet.datasets  # noqa: F401  registers
 import mmpretrain.datasets  # noqa: F401  registers
+import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from mmengine.config import Config
@@ -39,9 +41,12 @@ def config(split: str, dataset: dict, model: dict | None = None, scope: str = 'm
 def coco(folder: Path, **lists: Any) -> dict:
     """A data set whose file has these lists beside images and categories."""
     path = folder / 'list.json'
+    cv2.imwrite(str(folder / '1.jpg'), np.zeros((4, 6, 3), np.uint8))
     path.write_text(json.dumps(dict(images=IMAGES, categories=CATEGORIES, **lists)))
     metainfo = dict(classes=CLASSES)
-    return dict(type=CocoDataset, ann_file=str(path), metainfo=metainfo, data_prefix=dict(img=''))
+    return dict(
+        type=CocoDataset, ann_file=str(path), metainfo=metainfo, data_prefix=dict(img=str(folder))
+    )
 
 
 def findings(model: dict, number: int, **settings: Any) -> Report:

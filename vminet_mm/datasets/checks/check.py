@@ -21,16 +21,21 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from tqdm import tqdm
 
+from ...compat.data_errors import FIX
 from ...errors import error_text
 from ...tasks import CLASSIFICATION, DETECTION, SEGMENTATION, task_of
 from ..config_parts import find_key, leaf_datasets, missing_paths
 from ..pictures import to_picture
+from .channels import check_channels
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_coco
-from .layouts import check_folders, check_label_maps
+from .folders import check_folders
+from .label_maps import check_label_maps
 from .parsed import check_parsed
 from .readers import reader_of
 from .report import Report, Sample, some
+
+MAX_REFETCH = 20  # images that are tried in place of one that the pipeline drops
 
 # The check of one data set's files, by default_scope. Each takes the data set before that has read
 # its files: what is wrong with them shall be named, and not end in the reader's traceback.
@@ -75,6 +80,8 @@ def check_config(
     check_classes_agree(report)
     if report.classes:
         check_model(report, cfg, len(next(iter(report.classes.values()))))
+    elif report.least_classes:
+        check_model(report, cfg, report.least_classes, more_is_wrong=False)
     return report
 
 
@@ -114,8 +121,9 @@ def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: in
     _check_evaluators(report, cfg, split)
     unreadable = len(report.problems) > before
     dataset = build(report, split, whole, quiet=unreadable)
-    if dataset is not None:
-        report.samples[split] = open_samples(report, split, dataset, samples, rng)
+    if dataset is not None and split not in report.unsafe:
+        report.samples[split], channels = open_samples(report, split, dataset, samples, rng)
+        check_channels(report, cfg, split, channels)
 
 
 def build(report: Report, split: str, config: dict, quiet: bool = False) -> Any:
@@ -140,17 +148,18 @@ def _cannot_read(report: Report, split: str, error: Exception) -> None:
 
 def open_samples(
     report: Report, split: str, dataset: Any, number: int, rng: np.random.Generator
-) -> list[Sample]:
+) -> tuple[list[Sample], set[int]]:
     """Open random images through the data set's pipeline, and say shapes and values.
 
     Returns:
-        list[Sample]: Those that could be opened.
+        tuple: Those that could be opened, and the numbers of channels that they have.
     """
     if len(dataset) == 0:
         report.problem(
             f'{split}: no image is left to train on', 'see the notes above, and filter_cfg'
         )
-        return []
+        return [], set()
+    _limit_search(dataset)
     report.fact('used', f'{len(dataset)} images, after filter_cfg where there is one')
     chosen = sorted(rng.choice(len(dataset), min(number, len(dataset)), replace=False))
     seed = int(rng.integers(2**31))  # mmcv draws augmentations from the global generators
@@ -159,7 +168,8 @@ def open_samples(
     torch.manual_seed(seed)
     samples, inputs, broken, failed = [], [], [], {}
     for index in tqdm(chosen, desc='opening samples', disable=None, leave=False):
-        path = Path(dataset.get_data_info(index)['img_path'])
+        info = dataset.get_data_info(index)
+        path = Path(info['img_path'])
         if not path.is_file():
             continue  # reported already, with all others
         try:
@@ -172,7 +182,7 @@ def open_samples(
         try:
             item = dataset[index]
         except Exception as error:  # any transform may raise anything
-            failed.setdefault(error_text(error), []).append(str(path))
+            failed.setdefault(_reason(error, info), []).append(str(path))
             continue
         inputs.append(item['inputs'])
         picture, labels = as_rgb(item['inputs']), item['data_samples']
@@ -191,7 +201,22 @@ def open_samples(
         )
     if inputs:
         _say_inputs(report, inputs)
-    return samples
+    return samples, {tensor.shape[0] for tensor in inputs}
+
+
+def _limit_search(dataset: Any) -> None:
+    """Have a data set whose pipeline drops an image not try 1000 others before it gives up."""
+    for part in (dataset, getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())):
+        if hasattr(part, 'max_refetch'):
+            part.max_refetch = min(part.max_refetch, MAX_REFETCH)
+
+
+def _reason(error: Exception, info: dict) -> str:
+    """What an error of a pipeline says, without the names of the files, alike for all of them."""
+    text = error_text(error).removeprefix('DataError: ').partition(f'; {FIX}')[0]
+    for path in filter(None, (info.get('seg_map_path'), info.get('img_path'))):
+        text = text.replace(f'{path}: ', '').replace(str(path), 'the file')
+    return text
 
 
 def _labels_come_last(dataset: Any) -> bool:

@@ -17,6 +17,14 @@ COUNT_OTHERWISE = (
     'panoptic_fusion_head',
 )
 
+# of mmpretrain, with a softmax over the classes
+SINGLE_LABEL_HEADS = (
+    'ClsHead',
+    'LinearClsHead',
+    'StackedLinearClsHead',
+    'VisionTransformerClsHead',
+)
+
 
 def is_text(report: Report, split: str, classes: Any) -> bool:
     """Whether the names of the classes are one text, each letter of which would be a class."""
@@ -103,7 +111,8 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
                 f'{path} is {value}, the data have {number} classes',
                 f'--cfg-options {path}={number}, or list the right classes in metainfo.classes',
             )
-    _check_softmax(report, settings)
+    _check_one_class(report, settings)
+    _check_label_lists(report, settings)
     for path, value in find_key(settings, 'topk'):
         is_metric = path.startswith(('val_evaluator', 'test_evaluator'))
         # the k of other metrics counts images of a gallery
@@ -118,23 +127,44 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
             )
 
 
-def _check_softmax(report: Report, settings: dict) -> None:
-    """A segmentor's softmax over a single class is always 1: its loss is 0 from the start."""
+def _check_one_class(report: Report, settings: dict) -> None:
+    """A softmax over a single class is always 1: its loss is 0 from the start."""
     for path, value in find_key(settings, 'num_classes'):
         head = _holder(settings, path)
-        losses = head.get('loss_decode')
-        if not path.startswith('model.') or value != 1 or not losses or head.get('out_channels'):
+        part = path.rpartition('.')[0]
+        if value != 1 or not part.startswith('model.'):
             continue
-        for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
-            if type_name(loss) == 'CrossEntropyLoss' and not loss.get('use_sigmoid'):
-                part = path.rpartition('.')[0]
-                report.problem(
-                    f'{part} has one class and a softmax loss, which is 0 from the start: nothing '
-                    'is learned',
-                    'use two classes, the background as label 0 (reduce_zero_label=False), or '
-                    f'--cfg-options {part}.loss_decode.use_sigmoid=True {part}.threshold=0.5',
-                )
-                break
+        if part == 'model.head' and type_name(head) in SINGLE_LABEL_HEADS:
+            report.problem(
+                f'{part} has one class: its softmax is 1 from the start, and nothing is learned',
+                'add a second class, such as "other", and num_classes=2',
+            )
+        losses = head.get('loss_decode') or ()
+        losses = losses if isinstance(losses, (list, tuple)) else [losses]
+        is_softmax = any(
+            type_name(loss) == 'CrossEntropyLoss' and not loss.get('use_sigmoid') for loss in losses
+        )
+        if is_softmax and not head.get('out_channels'):
+            report.problem(
+                f'{part} has one class and a softmax loss, which is 0 from the start: nothing is '
+                'learned',
+                'use two classes, the background as label 0 (reduce_zero_label=False in the data '
+                'sets and in LoadAnnotations), and '
+                f'--cfg-options {part}.num_classes=2; or a sigmoid loss for the two of them: '
+                f'{part}.num_classes=2 {part}.out_channels=1 {part}.loss_decode.use_sigmoid=True',
+            )
+
+
+def _check_label_lists(report: Report, settings: dict) -> None:
+    """Images of several labels want a head that tells of each class for itself."""
+    head = (settings.get('model') or {}).get('head') or {}
+    if report.has_label_lists and type_name(head) in SINGLE_LABEL_HEADS:
+        report.problem(
+            f'images have several labels or none, and model.head is a {type_name(head)}, which '
+            'learns one of each image',
+            "use a head such as dict(type='MultiLabelLinearClsHead') and an evaluator such as "
+            "dict(type='MultiLabelMetric')",
+        )
 
 
 def _is_other_head(settings: dict, path: str) -> bool:

@@ -10,16 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import error_text
-from .coco_files import check_files, check_sizes
-from .coco_objects import (
-    FIX,
-    check_boxes,
-    check_evaluation,
-    check_polygons,
-    check_self_evaluation,
-    check_usable,
-)
-from .report import Report, class_counts, name_classes, some
+from .coco_files import check_files, check_sizes, check_some_files
+from .coco_masks import QUICK_MASKS, check_masks
+from .coco_objects import check_boxes, check_evaluation, check_self_evaluation, check_usable
+from .report import FIX, Report, class_counts, name_classes, some
 
 LISTS = ('images', 'annotations', 'categories')
 LISTED_KEYS = ('id', 'file_name', 'height', 'width')
@@ -46,10 +40,13 @@ def check_coco(
 
 
 def check_annotations(report: Report, split: str, dataset: Any) -> None:
-    """Check an annotation file of COCO's format without a look at the images."""
+    """Check an annotation file of COCO's format, with a look at a few images."""
     content = _read(report, split, dataset)
     if content is not None:
-        _check_lists(report, split, dataset, content)
+        _check_lists(report, split, dataset, content, QUICK_MASKS)
+        folder = dataset.data_prefix.get('img') or ''
+        if '://' not in folder:
+            check_some_files(report, split, Path(folder), content['images'])
 
 
 def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | None:
@@ -65,7 +62,7 @@ def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | N
                 f'{split}: {path} starts with a byte-order mark, which pycocotools cannot read',
                 f'save it as UTF-8 without one, or {FIX}',
             )
-        content = json.loads(text)
+        content = json.loads(text.decode('utf-8-sig'))  # pycocotools reads no other encoding
         if 'annotations' not in content and not _needs_objects(split, dataset):
             content['annotations'] = []
         for key in LISTS:
@@ -85,7 +82,11 @@ def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | N
         if key not in entry
     )
     for key, number in lacking.items():
-        report.problem(f'{split}: {number} x {key} is missing in {path}', 'add it to every entry')
+        added = ('annotations.id', 'annotations.area')
+        way_out = f', or {FIX}' if key in added else ''
+        report.problem(
+            f'{split}: {number} x {key} is missing in {path}', f'add it to every entry{way_out}'
+        )
     if not content['images']:
         report.problem(f'{split}: {path} lists no image', 'write the images into its list')
     return content if content['images'] and not lacking else None
@@ -100,23 +101,32 @@ def _needs_objects(split: str, dataset: Any) -> bool:
     return not (dataset.test_mode or keeps_bare)
 
 
-def _check_lists(report: Report, split: str, dataset: Any, content: dict) -> None:
-    """Check what an annotation file says, and whether it fits the config."""
+def _check_lists(
+    report: Report, split: str, dataset: Any, content: dict, masks: int | None = None
+) -> None:
+    """Check what an annotation file says, and whether it fits the config.
+
+    Args:
+        report: Takes the findings.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        dataset: The data set.
+        content: The annotation file.
+        masks: How many masks to decode; None decodes all.
+    """
     images, objects, categories = (content[key] for key in LISTS)
-    _check_images(report, split, images)
+    have_sizes = _check_images(report, split, images)
     classes = dataset.metainfo['classes']
     check_evaluation(report, split, objects)
-    usable = _check_objects(report, split, images, objects)
+    usable = _check_objects(report, split, images, objects) if have_sizes else None
     if usable is not None:
         check_boxes(report, split, images, objects)
-        check_usable(report, split, classes, content, usable)
-    check_polygons(report, split, images, objects, split in report.masks)
-    _check_masks(report, split, images, objects)
+        check_usable(report, split, classes, content, usable, _needs_objects(split, dataset))
+        check_masks(report, split, images, objects, split in report.masks, masks)
     _check_categories(report, split, classes, objects, categories)
 
 
-def _check_images(report: Report, split: str, images: list[dict]) -> None:
-    """Numbers that are given twice, and sizes that are none."""
+def _check_images(report: Report, split: str, images: list[dict]) -> bool:
+    """Numbers that are given twice, and sizes that are none; returns whether all are sizes."""
     counts = Counter(image['id'] for image in images)
     twice = [number for number, count in counts.items() if count > 1]
     if twice:
@@ -134,8 +144,9 @@ def _check_images(report: Report, split: str, images: list[dict]) -> None:
         report.problem(
             f'{split}: {len(wrong)} images have a height or width that is no size '
             f'(image ids {some(wrong)})',
-            'write height and width in pixels',
+            'write height and width in pixels, as numbers',
         )
+    return not wrong
 
 
 def _check_objects(
@@ -156,7 +167,13 @@ def _check_objects(
             'number the annotations anew, each with an id of its own',
         )
     strays = [entry['id'] for entry in objects if entry['image_id'] not in sizes]
-    if strays:
+    if strays and {str(entry['image_id']) for entry in objects} <= set(map(str, sizes)):
+        report.problem(
+            f'{split}: image_id is a number in one list and a text in the other '
+            f'(annotation ids {some(strays)})',
+            'write the ids of images and annotations alike, as numbers',
+        )
+    elif strays:
         report.note(
             f'{split}: {len(strays)} annotations belong to no listed image (ids {some(strays)})'
         )
@@ -176,26 +193,6 @@ def _check_objects(
         )
     lost = {*empty, *strays}
     return [entry for entry in objects if entry['id'] not in lost]
-
-
-def _check_masks(report: Report, split: str, images: list[dict], objects: list[dict]) -> None:
-    """Run-length codes are of the size of their image."""
-    sizes = {image['id']: [image['height'], image['width']] for image in images}
-    wrong = []
-    for entry in objects:
-        code, size = entry.get('segmentation'), sizes.get(entry['image_id'])
-        if not isinstance(code, dict) or size is None:
-            continue
-        counts = code.get('counts')
-        runs = sum(counts) if isinstance(counts, list) else size[0] * size[1]
-        if list(code.get('size') or ()) != size or runs != size[0] * size[1]:
-            wrong.append(entry['id'])
-    if wrong:
-        report.problem(
-            f'{split}: {len(wrong)} masks (run-length codes) are not of the size of their image '
-            f'(annotation ids {some(wrong)})',
-            'write size as [height, width] of the image, and code the mask at that size',
-        )
 
 
 def _is_number(value: Any) -> bool:
@@ -236,18 +233,18 @@ def _check_categories(
         )
     # mmdet numbers the classes as the file orders them, whatever the config's order
     order = [name for name in names.values() if name in classes]
-    if not absent and order != list(classes):
+    twice = [name for name, count in Counter(names.values()).items() if count > 1]
+    if not absent and not twice and order != list(classes):
         report.problem(
             f'{split}: the annotation file orders the classes otherwise than the config '
             f'({some(order)} against {some(classes)}), so they would get the wrong names',
             fix,
         )
-    twice = [name for name, count in Counter(names.values()).items() if count > 1]
     if twice:
         report.problem(
             f'{split}: several categories of the annotation file have the same name '
             f'({some(twice)}), so the labels of the others would shift',
-            'give each category a name of its own, or remove the one without objects',
+            f'give each category a name of its own; one without objects is removed when you {FIX}',
         )
     unknown = {name: number[name] for name in names.values() if name not in classes}
     if unknown:

@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
+from ..pictures import loaded_size
 from .report import Report, some
 
 MAX_SIZES = 500  # images whose size is read, or as many as there are samples to open
-EXIF_ORIENTATION = 0x0112
-TURNED = (5, 6, 7, 8)  # orientations that swap width and height
+QUICK_FILES = 1000  # looked for before every training
+QUICK_SIZES = 16  # read before every training
 
 
 def check_files(report: Report, split: str, folder: Path, names: list[str]) -> None:
@@ -23,23 +23,43 @@ def check_files(report: Report, split: str, folder: Path, names: list[str]) -> N
         folder: What the names are relative to.
         names: ``file_name`` of each listed image.
     """
+    number = _check_there(report, split, folder, names)
+    report.fact('images', f'{len(names)} listed, {number} found in {folder}')
+    # a look into the folder itself, not below: names may hold folders
+    listed = set(names)
+    others = sum(entry.is_file() and entry.name not in listed for entry in os.scandir(folder))
+    if others:
+        report.note(f'{split}: {others} files in {folder} are not listed, and not used')
+
+
+def check_some_files(report: Report, split: str, folder: Path, images: list[dict]) -> None:
+    """Look for some of the listed images, and compare the sizes of a few.
+
+    Args:
+        report: Takes the findings.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        folder: What the names are relative to.
+        images: Entries with ``file_name``, ``width`` and ``height``.
+    """
+    spread = images[:: max(len(images) // QUICK_FILES, 1)]
+    if _check_there(report, split, folder, [image['file_name'] for image in spread]) == len(spread):
+        _check_sizes_of(report, split, folder, images[:: max(len(images) // QUICK_SIZES, 1)])
+
+
+def _check_there(report: Report, split: str, folder: Path, names: list[str]) -> int:
+    """The problem of listed images that are not on the disk; returns how many are."""
     missing = [
         name
         for name in tqdm(names, desc='looking for images', disable=None, leave=False)
         if not (folder / name).is_file()
     ]
-    report.fact('images', f'{len(names)} listed, {len(names) - len(missing)} found in {folder}')
     if missing:
         report.problem(
             f'{split}: {len(missing)} of {len(names)} listed images are missing in {folder} '
             f'({some(missing)})',
             _fix_of_missing(folder, missing),
         )
-    # a look into the folder itself, not below: names may hold folders
-    listed = set(names)
-    others = sum(entry.is_file() and entry.name not in listed for entry in os.scandir(folder))
-    if others:
-        report.note(f'{split}: {others} files in {folder} are not listed, and not used')
+    return len(names) - len(missing)
 
 
 def _fix_of_missing(folder: Path, missing: list[str]) -> str:
@@ -49,6 +69,12 @@ def _fix_of_missing(folder: Path, missing: list[str]) -> str:
         return (
             'the files are there when each backslash in file_name is written as "/": write a '
             'corrected copy with vminet_mm check-data CONFIG --fix OUT.json'
+        )
+    bare = missing[0].replace('\\', '/').rpartition('/')[2]
+    if bare != missing[0] and (folder / bare).is_file():
+        return (
+            f'the files are in {folder} itself: write file_name without a folder, as {bare}, or '
+            'set data_prefix.img of the data set to the folder that the names start from'
         )
     name = folder / missing[0]
     if name.parent.is_dir():
@@ -80,12 +106,19 @@ def check_sizes(
         rng: Chooses them.
     """
     number = min(len(images), max(samples, MAX_SIZES))
+    chosen = sorted(rng.choice(len(images), number, replace=False))
+    _check_sizes_of(report, split, folder, [images[index] for index in chosen])
+
+
+def _check_sizes_of(report: Report, split: str, folder: Path, images: list[dict]) -> None:
+    """The problems of images whose size is not the listed one."""
+    number = len(images)
     turned, other = [], []
-    for index in sorted(rng.choice(len(images), number, replace=False)):
-        entry = images[index]
-        size = _loaded_size(folder / entry['file_name'])
+    for entry in images:
+        size = loaded_size(folder / entry['file_name'])
         listed = (entry['width'], entry['height'])
-        if size is None or size[0] == listed or not all(listed):  # no size is named apart
+        are_sizes = all(isinstance(side, (int, float)) and side for side in listed)
+        if size is None or size[0] == listed or not are_sizes:  # no size is named apart
             continue
         (turned if size[1] and size[0] == listed[::-1] else other).append(
             f'{entry["file_name"]}: listed {listed[0]} x {listed[1]}, '
@@ -103,13 +136,3 @@ def check_sizes(
             f'({some(other)}); were they resized after labeling?',
             'use the original images, or scale sizes, boxes, areas and masks in the list',
         )
-
-
-def _loaded_size(path: Path) -> tuple[tuple[int, int], bool] | None:
-    """Width and height after EXIF orientation, and whether it swaps them; None if unreadable."""
-    try:
-        with Image.open(path) as image:
-            is_turned = image.getexif().get(EXIF_ORIENTATION) in TURNED
-            return (image.size[::-1] if is_turned else image.size), is_turned
-    except Exception:  # decoders raise all kinds of errors; opening the samples names them
-        return None

@@ -1,22 +1,27 @@
 """A corrected copy of a COCO annotation file; the source file stays untouched."""
 
 import json
+import math
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as masks
 
 from ...errors import ConfigError, error_text
-from .coco_objects import MIN_POLYGON
+from .coco_masks import MIN_POLYGON, are_pairs, polygon_fault
 
 
 def fix_annotations(source: str | Path, target: str | Path) -> dict[str, int]:
     """Write a copy of an annotation file with what can be corrected without a person.
 
-    ``iscrowd`` is added as 0 and ``area`` from the mask, else from the box. Annotations are
-    numbered from 1 where an id is 0, missing or given twice. A polygon that is not nested becomes
-    a list, one with fewer than 6 numbers or an odd number is removed, and the box takes the place
-    of an absent segmentation. Backslashes in ``file_name`` become slashes.
+    ``iscrowd`` is added as 0, or written as 0 or 1, and ``area`` from the mask, else from the box.
+    Annotations are numbered from 1 where an id is 0, missing or given twice. A polygon that is not
+    nested becomes a list, one nested too deep and pairs of numbers are made flat, one with fewer
+    than 6 numbers or an odd number is removed, and the box takes the place of an absent
+    segmentation. Backslashes in ``file_name`` become slashes. Of categories of one name those
+    without objects are removed.
 
     Args:
         source: The annotation file.
@@ -37,7 +42,7 @@ def fix_annotations(source: str | Path, target: str | Path) -> dict[str, int]:
         objects = content['annotations']
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f'{source} cannot be corrected: {error_text(error)}') from error
-    changes = dict.fromkeys(('file_name', 'id', 'iscrowd', 'segmentation', 'area'), 0)
+    changes = dict.fromkeys(('file_name', 'id', 'iscrowd', 'segmentation', 'area', 'category'), 0)
     for image in images.values():
         if '\\' in image['file_name']:
             image['file_name'] = image['file_name'].replace('\\', '/')
@@ -48,8 +53,8 @@ def fix_annotations(source: str | Path, target: str | Path) -> dict[str, int]:
             changes['id'] += entry.get('id') != number
             entry['id'] = number
     for entry in objects:
-        if 'iscrowd' not in entry:
-            entry['iscrowd'] = 0
+        if entry.get('iscrowd') not in (0, 1):
+            entry['iscrowd'] = int(str(entry.get('iscrowd')).lower() in ('1', 'true'))
             changes['iscrowd'] += 1
         code = _fixed_segmentation(entry)
         if code != entry.get('segmentation'):
@@ -58,6 +63,7 @@ def fix_annotations(source: str | Path, target: str | Path) -> dict[str, int]:
         if not entry.get('area'):
             entry['area'] = _area(entry, images.get(entry['image_id']))
             changes['area'] += 1
+    changes['category'] = _remove_doubles(content)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8')
     return changes
@@ -69,14 +75,47 @@ def _fixed_segmentation(entry: dict) -> Any:
     if isinstance(code, dict):
         return code
     polygons = code or []
-    if polygons and not any(isinstance(polygon, list) for polygon in polygons):
-        polygons = [polygons]
-    polygons = [p for p in polygons if len(p) >= MIN_POLYGON and len(p) % 2 == 0]
+    fault = polygon_fault(polygons)
+    if fault == 'flat':
+        polygons = [[value for value in polygons if not isinstance(value, list)]]
+    if fault == 'deep':
+        nested = [polygons] if are_pairs(polygons) else polygons
+        polygons = list(chain.from_iterable(map(_flat, nested)))
+    if fault == 'text':
+        polygons = [[_number(value) for value in polygon] for polygon in polygons]
+    polygons = [p for p in polygons if len(p) >= MIN_POLYGON and not polygon_fault([p])]
     if not polygons and 'bbox' in entry:
         left, top, width, height = entry['bbox']
         right, bottom = left + width, top + height
         polygons = [[left, top, right, top, right, bottom, left, bottom]]
     return polygons
+
+
+def _flat(polygon: list) -> list[list]:
+    """The polygons in one that is nested too deep; pairs of numbers are one polygon."""
+    if are_pairs(polygon):
+        return [list(chain.from_iterable(polygon))]
+    return [part for part in polygon if isinstance(part, list)] or [polygon]
+
+
+def _number(value: Any) -> float:
+    """A number that may be written as a text; NaN if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _remove_doubles(content: dict) -> int:
+    """Remove categories without objects whose name another one has; returns how many."""
+    used = {entry.get('category_id') for entry in content['annotations']}
+    kept = content.get('categories') or []
+    number = len(kept)
+    for category in list(kept):
+        counts = Counter(one['name'] for one in kept)
+        if category['id'] not in used and counts[category['name']] > 1:
+            kept.remove(category)
+    return number - len(kept)
 
 
 def _area(entry: dict, image: dict | None) -> float:

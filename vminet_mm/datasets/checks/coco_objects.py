@@ -13,16 +13,21 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from .report import Report, some
+from .report import FIX, Report, some
 
-FIX = 'write a corrected copy with vminet_mm check-data CONFIG --fix OUT.json'
-MIN_POLYGON = 6  # numbers: three points
 MANY = 5000  # objects
 PERFECT = 0.999  # AP of the ground truth evaluated against itself; the rest is rounding
 
 
 def check_evaluation(report: Report, split: str, objects: list[dict]) -> None:
-    """Check what only pycocotools reads: ``iscrowd``, and ids that start at 1."""
+    """Check what pycocotools reads otherwise than mmdet: ``iscrowd``, and ids that start at 1."""
+    odd = [entry['id'] for entry in objects if entry.get('iscrowd', 0) not in (0, 1)]
+    if odd:
+        report.problem(
+            f'{split}: {len(odd)} annotations have an iscrowd that is neither 0 nor 1 '
+            f'(ids {some(odd)})',
+            f'write "iscrowd": 0 for a single object, or {FIX}',
+        )
     if split == 'train':
         return
     lacking = [entry['id'] for entry in objects if 'iscrowd' not in entry]
@@ -55,10 +60,13 @@ def check_boxes(report: Report, split: str, images: list[dict], objects: list[di
         return
     boxes = np.array([entry['bbox'] for entry in known], dtype=float)
     size = np.array([sizes[entry['image_id']] for entry in known], dtype=float)
-    if (boxes <= 1).all() and (boxes[:, 2:] < 1).any():
+    fractions = (boxes >= 0).all(axis=1) & (boxes <= 1).all(axis=1)
+    fractions &= (boxes[:, 2:] > 0).all(axis=1) & (boxes[:, 2:] < 1).all(axis=1)
+    if fractions.all() or fractions.sum() > max(1, len(known) / 100):  # not a speck in a corner
+        ids = [entry['id'] for entry, is_one in zip(known, fractions, strict=True) if is_one]
         report.problem(
-            f'{split}: all {len(known)} boxes lie between 0 and 1, so each is under 1 pixel and '
-            'left out',
+            f'{split}: {"all " if fractions.all() else ""}{len(ids)} of {len(known)} boxes lie '
+            f'between 0 and 1 (ids {some(ids)}), so each is under 1 pixel and left out',
             'multiply them by the width and height of their image',
         )
         return
@@ -68,64 +76,29 @@ def check_boxes(report: Report, split: str, images: list[dict], objects: list[di
     ids = [entry['id'] for entry, is_beyond in zip(known, beyond, strict=True) if is_beyond]
     text = f'{split}: {len(ids)} of {len(known)} boxes reach beyond their image (ids {some(ids)})'
     are_corners = (boxes[:, 2:] > boxes[:, :2]).all() and (boxes[:, 2:] <= size + 1).all()
+    half = boxes[:, 2:] / 2
+    are_centers = (boxes[:, :2] >= half - 1).all() and (boxes[:, :2] + half <= size + 1).all()
     if are_corners:
         report.problem(
             f'{text}; as corners x1, y1, x2, y2 all would fit',
             'write bbox as [x1, y1, x2 - x1, y2 - y1]',
         )
+    elif are_centers and len(ids) > 1:
+        report.problem(
+            f'{text}; with a center instead of a corner all would fit',
+            'write bbox as [center_x - width / 2, center_y - height / 2, width, height]',
+        )
     else:
         report.note(f'{text}; were the images resized after labeling?')
 
 
-def check_polygons(
-    report: Report, split: str, images: list[dict], objects: list[dict], needs_masks: bool
-) -> None:
-    """Check that each object has a mask that mmdet and pycocotools can read.
-
-    Args:
-        report: Takes the findings.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        images: Entries with ``id``.
-        objects: Entries of the annotation list.
-        needs_masks: Whether the pipeline loads masks or the evaluator compares them.
-    """
-    if not needs_masks:
-        return
-    listed = {image['id'] for image in images}
-    empty, flat, thin = [], [], []
-    for entry in objects:
-        if entry['image_id'] not in listed:
-            continue
-        code = entry.get('segmentation')
-        if not code:
-            empty.append(entry['id'])
-        elif isinstance(code, list):
-            if not all(isinstance(polygon, list) for polygon in code):
-                flat.append(entry['id'])
-            elif not all(len(p) >= MIN_POLYGON and len(p) % 2 == 0 for p in code):
-                thin.append(entry['id'])
-    if empty:
-        report.problem(
-            f'{split}: {len(empty)} of {len(objects)} objects have no segmentation '
-            f'(annotation ids {some(empty)}), and masks are read',
-            f'add the masks, or {FIX}, which draws the box as a polygon; a detector without '
-            'masks does not need them',
-        )
-    if flat:
-        report.problem(
-            f'{split}: {len(flat)} polygons are not nested (annotation ids {some(flat)})',
-            f'write segmentation as [[x1, y1, x2, y2, ...]], a list of polygons, or {FIX}',
-        )
-    if thin:
-        report.problem(
-            f'{split}: {len(thin)} objects have a polygon with fewer than {MIN_POLYGON} numbers or '
-            f'an odd number of them (annotation ids {some(thin)})',
-            f'remove these polygons, or {FIX}',
-        )
-
-
 def check_usable(
-    report: Report, split: str, classes: Sequence[str], content: dict, usable: list[dict]
+    report: Report,
+    split: str,
+    classes: Sequence[str],
+    content: dict,
+    usable: list[dict],
+    is_needed: bool = True,
 ) -> None:
     """Check that at least one object survives mmdet's own filters.
 
@@ -135,6 +108,7 @@ def check_usable(
         classes: Names of the config's classes.
         content: The annotation file.
         usable: Objects whose box mmdet keeps.
+        is_needed: Whether a list without any object is of no use.
     """
     ids = {c['id'] for c in content['categories'] if c['name'] in classes}
     reasons = {
@@ -144,6 +118,10 @@ def check_usable(
     }
     left_out = {e['id'] for entries in reasons.values() for e in entries}
     number = len(content['annotations'])
+    if not number and is_needed:
+        report.problem(
+            f'{split}: the annotation file holds no object', 'write the objects into its list'
+        )
     if not number or any(entry['id'] not in left_out for entry in usable):
         return
     counts = [f'{len(entries)} {why}' for why, entries in reasons.items() if entries]

@@ -10,6 +10,7 @@ from mmengine.config import DictAction
 from ...errors import one_line
 
 PLAIN_NAME = re.compile(r'[\w-]+')  # nothing that a shell or a list reads otherwise
+FIX = 'write a corrected copy with vminet_mm check-data CONFIG --fix OUT.json'
 SHOWN_NAMES = 3  # of a list of files, in one line
 SHOWN_CLASSES = 20  # with their counts; of more, the largest and the smallest
 
@@ -46,6 +47,9 @@ class Report:
         classes: The names of the classes of each split.
         palettes: Their colors, RGB from 0 to 255; None where the data set has none.
         samples: Opened images of each split.
+        least_classes: How many classes the labels of lists need where no names are given.
+        has_label_lists: Whether images have several labels, or none.
+        unsafe: Splits whose masks would take all memory, so that no image is opened.
         masks: Splits whose pipeline loads masks of objects or whose evaluator compares them.
     """
 
@@ -55,6 +59,9 @@ class Report:
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     palettes: dict[str, Sequence | None] = field(default_factory=dict)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
+    least_classes: int = 0
+    has_label_lists: bool = False
+    unsafe: set[str] = field(default_factory=set)
     masks: set[str] = field(default_factory=set)
 
     def fact(self, name: str, text: str) -> None:

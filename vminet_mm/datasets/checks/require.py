@@ -3,6 +3,7 @@
 It costs as much as reading the annotation files once. tools/check_data.py checks all files.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,9 @@ from ..config_parts import leaf_datasets
 from .check import build
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_annotations
-from .layouts import check_listed_labels, check_some_label_maps, folder_names
+from .folders import folders_match
+from .label_maps import check_some_label_maps
+from .lists import check_listed_labels
 from .readers import reader_of
 from .report import Report
 
@@ -23,6 +26,7 @@ from .report import Report
 LIST_CHECKS: dict[str, Callable[[Report, str, Any], None]] = {
     'CocoDataset': check_annotations,
     'CustomDataset': check_listed_labels,
+    'MultiLabelDataset': check_listed_labels,
     'BaseSegDataset': check_some_label_maps,
 }
 
@@ -49,6 +53,8 @@ def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
     if report.classes:
         number = len(next(iter(report.classes.values())))
         check_model(report, cfg, number, more_is_wrong=False)
+    elif report.least_classes:
+        check_model(report, cfg, report.least_classes, more_is_wrong=False)
     if report.problems:
         raise ConfigError('\n'.join(report.problems))
 
@@ -73,8 +79,11 @@ def _check_lists(report: Report, split: str, leaf: dict) -> None:
     if reader in LIST_CHECKS and '://' not in str(dataset.ann_file):
         LIST_CHECKS[reader](report, split, dataset)
     classes = dataset.metainfo.get('classes')
-    if reader == 'CustomDataset' and not dataset.ann_file and not classes and dataset.with_label:
+    if reader == 'CustomDataset' and not dataset.ann_file and dataset.with_label:
         is_remote = '://' in dataset.img_prefix
-        classes = () if is_remote else folder_names(report, split, dataset)
+        if not is_remote and folders_match(report, split, dataset):
+            classes = classes or sorted(
+                e.name for e in os.scandir(dataset.img_prefix) if e.is_dir()
+            )
     if classes:
         note_classes(report, split, leaf, tuple(classes))

@@ -1,0 +1,184 @@
+"""Masks of a COCO annotation file: polygons and run-length codes, by pycocotools' own rules."""
+
+import math
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as masks
+from tqdm import tqdm
+
+from .report import FIX, Report, some
+
+MIN_POLYGON = 6  # numbers: three points
+FAR = 100  # sides of the image from its corner, beyond which no polygon is meant
+QUICK_MASKS = 500  # decoded and compared with their box before every training
+SAME_BOX = 0.5  # IoU with the box of its mask, below which a box belongs to something else
+
+
+def check_masks(
+    report: Report,
+    split: str,
+    images: list[dict],
+    objects: list[dict],
+    is_needed: bool,
+    number: int | None = None,
+) -> None:
+    """Check that each object has a mask that mmdet and pycocotools can read, and that fits its box.
+
+    Args:
+        report: Takes the findings.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        images: Entries with ``id``, ``height`` and ``width``.
+        objects: Entries of the annotation list, whose ``bbox`` is four numbers.
+        is_needed: Whether the pipeline loads masks or the evaluator compares them.
+        number: How many masks to decode; None decodes all.
+    """
+    before = len(report.problems)
+    sizes = {image['id']: (image['height'], image['width']) for image in images}
+    known = [entry for entry in objects if entry['image_id'] in sizes]
+    _check_code_sizes(report, split, sizes, known)
+    if not is_needed:
+        return
+    _check_form(report, split, sizes, known)
+    if len(report.problems) == before:
+        step = max(len(known) // number, 1) if number else 1
+        _check_contents(report, split, sizes, known[::step])
+
+
+def polygon_fault(code: Any) -> str | None:
+    """What keeps a segmentation that is a list from being polygons; None if it is sound."""
+    if not all(isinstance(polygon, list) for polygon in code):
+        return 'flat'
+    if are_pairs(code) or any(isinstance(value, list) for polygon in code for value in polygon):
+        return 'deep'
+    if not all(_is_number(value) for polygon in code for value in polygon):
+        return 'text'
+    is_sound = all(len(p) >= MIN_POLYGON and len(p) % 2 == 0 for p in code)
+    return None if is_sound else 'thin'
+
+
+def are_pairs(polygon: list) -> bool:
+    """Whether a polygon is written as a list of points."""
+    return len(polygon) >= MIN_POLYGON / 2 and all(
+        isinstance(part, list) and len(part) == 2 for part in polygon
+    )
+
+
+def _check_form(report: Report, split: str, sizes: dict, objects: list[dict]) -> None:
+    """There is a mask, and polygons are lists of at least three points.
+
+    pycocotools walks along the edges of a polygon: NaN or a point far away takes all memory.
+    """
+    found: dict[str, list] = {}
+    for entry in objects:
+        code = entry.get('segmentation')
+        fault = polygon_fault(code) if code and isinstance(code, list) else None
+        if code and isinstance(code, list) and fault in (None, 'thin'):
+            reach = FAR * max(sizes[entry['image_id']])
+            is_far = any(abs(value) > reach for polygon in code for value in polygon)
+            fault = 'far' if is_far else fault
+        if not code or fault:
+            found.setdefault(fault or 'empty', []).append(entry['id'])
+    if empty := found.get('empty'):
+        report.problem(
+            f'{split}: {len(empty)} of {len(objects)} objects have no segmentation '
+            f'(annotation ids {some(empty)}), and masks are read',
+            f'add the masks, or {FIX}, which draws the box as a polygon; a detector without '
+            'masks does not need them',
+        )
+    for fault, text, way in (
+        ('flat', 'segmentations are polygons that are not nested', 'write'),
+        ('deep', 'segmentations are nested too deep, or pairs of numbers', 'write'),
+        ('text', 'segmentations hold what is no number, or NaN', 'write numbers:'),
+        ('far', 'segmentations reach far beyond their image', 'write pixels:'),
+    ):
+        if ids := found.get(fault):
+            report.problem(
+                f'{split}: {len(ids)} {text} (annotation ids {some(ids)})',
+                f'{way} segmentation as [[x1, y1, x2, y2, ...]], a list of polygons, or {FIX}',
+            )
+    if found.keys() & {'text', 'far'}:
+        report.unsafe.add(split)
+    if thin := found.get('thin'):
+        report.problem(
+            f'{split}: {len(thin)} objects have a polygon with fewer than {MIN_POLYGON} numbers or '
+            f'an odd number of them (annotation ids {some(thin)})',
+            f'remove these polygons, or {FIX}',
+        )
+
+
+def _check_code_sizes(report: Report, split: str, sizes: dict, objects: list[dict]) -> None:
+    """Run-length codes are of the size of their image."""
+    wrong = []
+    for entry in objects:
+        code, size = entry.get('segmentation'), sizes[entry['image_id']]
+        if not isinstance(code, dict):
+            continue
+        counts = code.get('counts')
+        runs = sum(counts) if isinstance(counts, list) else size[0] * size[1]
+        if tuple(code.get('size') or ()) != size or runs != size[0] * size[1]:
+            wrong.append(entry['id'])
+    if wrong:
+        report.problem(
+            f'{split}: {len(wrong)} masks (run-length codes) are not of the size of their image '
+            f'(annotation ids {some(wrong)})',
+            'write size as [height, width] of the image, and code the mask at that size',
+        )
+
+
+def _check_contents(report: Report, split: str, sizes: dict, objects: list[dict]) -> None:
+    """Codes can be decoded, and a mask lies where its box does."""
+    broken, apart, bare = [], [], []
+    for entry in tqdm(objects, desc='reading masks', disable=None, leave=False):
+        code = entry['segmentation']
+        try:
+            box = _box_of(code, sizes[entry['image_id']])
+        except Exception:  # pycocotools raises all kinds of errors on odd codes
+            broken.append(entry['id'])
+            continue
+        if box[2] <= 0 or box[3] <= 0:
+            bare.append(entry['id'])
+        elif _iou(box, entry['bbox']) < SAME_BOX:
+            apart.append(entry['id'])
+    if broken:
+        report.problem(
+            f'{split}: {len(broken)} masks (run-length codes) cannot be decoded '
+            f'(annotation ids {some(broken)})',
+            'code these masks again, with pycocotools.mask.encode',
+        )
+    if bare:
+        report.note(f'{split}: {len(bare)} masks hold no pixel (annotation ids {some(bare)})')
+    text = f'{split}: {len(apart)} of {len(objects)} masks do not lie in their box'
+    if len(apart) > len(objects) / 2:
+        report.problem(
+            f'{text} (annotation ids {some(apart)})',
+            'write bbox as [left, top, width, height] in pixels, and boxes and masks in the size '
+            'that the image has; was one of them scaled?',
+        )
+    elif apart:
+        report.note(f'{text} (annotation ids {some(apart)})')
+
+
+def _box_of(code: Any, size: tuple[int, int]) -> tuple[float, ...]:
+    """Left, top, width and height of a mask."""
+    if isinstance(code, list):
+        points = np.array(list(chain.from_iterable(code)), dtype=float).reshape(-1, 2)
+        low, high = points.min(axis=0), points.max(axis=0)
+        return (*low, *(high - low))
+    if isinstance(code.get('counts'), list):
+        code = masks.frPyObjects(code, *size)
+    masks.decode(code)
+    return tuple(masks.toBbox(code))
+
+
+def _iou(box: tuple[float, ...], other: list[float]) -> float:
+    """Intersection over union of two boxes, left, top, width and height; a pixel is the least."""
+    (a, b, c, d), (e, f, g, h) = box, other
+    c, d, g, h = (max(side, 1) for side in (c, d, g, h))
+    shared = max(min(a + c, e + g) - max(a, e), 0) * max(min(b + d, f + h) - max(b, f), 0)
+    return shared / (c * d + g * h - shared)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
