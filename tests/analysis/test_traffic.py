@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -80,11 +81,23 @@ def test_fused_kernels_read_as_documented() -> None:
     none = count_small('vminet-ti:attention=none').blocks[2]
     assert none.shape == (32, 96, 4, 4) and none.times == 18
     assert none.unit == 2 * 32 * 96 * 4 * 4
-    # what stands there without attention: W1 alone (read 1 P, written 2, bias 4), ReLU6 (4), no K
+    # what stands there without attention: W1 alone (read 1 P, written 2), ReLU6 (4), no K
     kept = none.passes.infer.bytes - 4 * none.unit
-    attention = fused.bytes - kept - 6 * none.unit  # less K: written (2), and its bias (4)
-    weights = 2 * (192 * 96 + 192) * 2 * 2 + 4 * 4 * 192 * 10  # of their copy, and of the table
+    attention = fused.bytes - kept - 2 * none.unit  # less K: written (2)
+    weights = 2 * (192 * 96 + 192) * 2 * 2 + 4 * 4 * 192 * 10  # of their copy, and of the fields
     assert 6 * none.unit <= attention < 7 * none.unit + weights
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last], ids=str)
+def test_counts_of_xs(layout: torch.memory_format) -> None:
+    """No more than what docs/benchmarks/README.md shows, for images of either format."""
+    folded = count_model(parse_spec('vminet-xs:impl=triton,deploy'), memory_format=layout)
+    assert folded.in_units(lambda passes: passes.infer.bytes) < 20.15
+    assert [block.passes.infer.launches for block in folded.blocks] == [7, 5, 5, 5]
+    trained = count_model(parse_spec('vminet-xs:impl=triton'), memory_format=layout)
+    assert trained.in_units(lambda passes: passes.forward.bytes + passes.backward.bytes) < 66.75
+    assert [block.passes.forward.launches for block in trained.blocks] == [13, 11, 11, 11]
+    assert [block.passes.backward.launches for block in trained.blocks] == [18, 18, 16, 16]
 
 
 def test_torch_moves_more_than_the_kernels() -> None:

@@ -1,6 +1,7 @@
 """The options of the backbone that change how it computes, and not what."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from tiny_models import TINY, randomised
 from torch import nn
 
 from vminet_mm.models import VMINet, VMISABlock
+from vminet_mm.models.vminet import auto_is_last
 
 SIZES = [(64, 64), (75, 50), (33, 96)]
 
@@ -50,6 +52,23 @@ def test_memory_format(channels_last: bool | str, given: torch.memory_format) ->
 
 
 @pytest.mark.parametrize(
+    ('device', 'dtype', 'autocast', 'is_last'),
+    [
+        ('cpu', torch.float32, False, True),
+        ('cuda', torch.float32, False, False),
+        ('cuda', torch.float32, True, True),
+        ('cuda', torch.bfloat16, False, True),
+        ('mps', torch.float16, False, False),
+    ],
+)
+def test_auto_memory_format(
+    device: str, dtype: torch.dtype, autocast: bool, is_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, 'is_autocast_enabled', lambda device: autocast)
+    assert auto_is_last(SimpleNamespace(device=torch.device(device), dtype=dtype)) is is_last
+
+
+@pytest.mark.parametrize(
     'options',
     [dict(), dict(form='recurrent'), dict(attention='none'), dict(proj_bn=True, mask='none')],
     ids=str,
@@ -63,6 +82,7 @@ def test_deploy(options: dict) -> None:
     assert norms == ['norm1', 'norm']  # those of the outputs
     assert not any(p.requires_grad for p in folded.parameters())
     assert not hasattr(folded.stages[0][1], 'key')
+    assert folded.stages[0][1].dwconv.conv.bias is None  # in that of W1 and W2
     for size in SIZES:
         x = torch.randn(2, 3, *size)
         with torch.no_grad():

@@ -15,6 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from vminet_mm.ops import make_mask, recurrent_torch, recurrent_triton
 from vminet_mm.ops.recurrent_reference import fit_fields
 from vminet_mm.ops.recurrent_reference import recurrent_attention as definition
+from vminet_mm.ops.recurrent_torch import sum_by_doubling_
 
 SCANS = {
     'torch': recurrent_torch.recurrent_attention,
@@ -48,6 +49,17 @@ def test_by_hand() -> None:
     # the same for the first channel; h = (0, 2, 2.5) for the second
     inside = torch.tensor([[[[2.0, 4.0, 6.0]], [[2.0, 1.0, 1.5]]]])
     assert torch.equal(definition(query, key, alpha, mask, beta, 'inside'), inside)
+
+
+@pytest.mark.parametrize(('length', 'dim'), [(1, 0), (2, 1), (5, 2), (16, 1), (37, 1)])
+def test_sum_by_doubling(length: int, dim: int) -> None:
+    shape = [3, 2, 4]
+    shape[dim] = length
+    x = torch.randn(shape, dtype=torch.float64).transpose(0, 1)  # not contiguous
+    dim = {0: 1, 1: 0, 2: 2}[dim]
+    expected = x.cumsum(dim)
+    assert sum_by_doubling_(x, dim) is x
+    torch.testing.assert_close(x, expected)
 
 
 def test_fit_fields() -> None:

@@ -8,7 +8,8 @@ launch; views move nothing. Exceptions are what CUDA does otherwise:
 - A batch norm in training mode reads its input twice, forward and backward.
 - Our kernels read Q and K once or twice, see the table in ``vminet_mm/ops/README.md``.
 - A 1x1 convolution in channels_last is a matrix product with its bias, see
-  ``vminet_mm/ops/pointwise.py``.
+  ``vminet_mm/ops/pointwise.py``; a convolution before a batch norm in training has no bias, see
+  ``vminet_mm/models/conv_norm.py``; and half precision is computed in channels_last by default.
 
 Caches are not considered. Nothing is computed: the tensors are fake, so that no GPU is needed and a
 batch of 128 costs no memory.
@@ -31,7 +32,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..models import VMISABlock
+from ..models import VMISABlock, conv_norm, vminet
 from . import authors_model
 from .model_zoo import ModelSpec, Size, build_model
 
@@ -41,6 +42,7 @@ MATRIX_OPS = (
     'vminet_mm::separable_attention_backward',
     'vminet_mm::separable_attention_joint_backward',
 )
+HALVES = (torch.float16, torch.bfloat16)
 # they only allocate
 ALLOCATIONS = ('empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided')
 
@@ -226,9 +228,6 @@ def count_model(
         memory_format: Of the images and the weights.
     """
     model = build_model(spec, size).to(dtype=dtype, memory_format=memory_format)
-    for module in model.modules():
-        if hasattr(module, 'channels_last'):  # 'auto' follows the input on CUDA
-            module.channels_last = False
     with _as_on_cuda() as fake:
         with FakeCopyMode(fake):
             model = copy.deepcopy(model)
@@ -280,6 +279,8 @@ def _as_on_cuda() -> Iterator[FakeTensorMode]:
         patch.object(matrix_triton, 'INTERPRETED', True),
         patch.object(recurrent_triton, 'INTERPRETED', True),
         patch.object(pointwise, 'is_product', pointwise.is_last),
+        patch.object(conv_norm, '_on_cuda', lambda x: True),
+        patch.object(vminet, 'auto_is_last', lambda x: x.dtype in HALVES),
         FakeTensorMode(allow_non_fake_inputs=True) as fake,
     ):
         yield fake

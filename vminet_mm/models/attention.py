@@ -139,6 +139,11 @@ class VMISA(nn.Module):
             self.alpha.mul_(self.scale)
             self.scale.fill_(1)
 
+    @torch.no_grad()
+    def absorb_shift(self, shift: Tensor) -> None:
+        """Once folded, take (C) off the input: the result is that of ``x + shift`` before."""
+        add_shift(self.query_key, shift)
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
         """Resize the token weights where the checkpoint has another native grid."""
         for part in ('alpha', 'beta'):
@@ -186,6 +191,16 @@ class NoAttention(nn.Module):
 
     def switch_to_deploy(self) -> None:
         """There is nothing to fold."""
+
+    @torch.no_grad()
+    def absorb_shift(self, shift: Tensor) -> None:
+        """As in :class:`VMISA`."""
+        add_shift(self.query, shift)
+
+
+def add_shift(conv: nn.Conv2d, shift: Tensor) -> None:
+    """Change a 1x1 convolution so that it maps x to what it mapped ``x + shift`` to."""
+    conv.bias.add_((conv.weight.flatten(1).float() * shift.float()).sum(1))
 
 
 def build_attention(

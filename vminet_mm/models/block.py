@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from ..checkpoints.formats import current_name
 from ..ops import apply_pointwise
 from .attention import build_attention
+from .conv_norm import conv_without_bias, drops_bias
 from .options import parse_attn
 
 
@@ -38,6 +39,12 @@ class ConvBN(nn.Sequential):
         conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, **kwargs)
         norm = build_norm_layer(norm_cfg, out_channels)[1]
         super().__init__(OrderedDict(conv=conv, bn=norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to what the norm returns."""
+        if drops_bias(x, self.bn):
+            return conv_without_bias(x, self.conv, self.bn)
+        return super().forward(x)
 
 
 class VMISABlock(BaseModule):
@@ -108,12 +115,16 @@ class VMISABlock(BaseModule):
     def switch_to_deploy(self) -> None:
         """Fold, in place and for inference only, what follows one another linearly.
 
-        Batch norms go into their convolutions, s0 into alpha, and W1 and W2 become one
-        convolution. The result changes by rounding alone; the state dict is another one.
+        Batch norms go into their convolutions, the bias of the depth-wise one into those of W1 and
+        W2, which become one convolution, and s0 into alpha. The result changes by rounding alone;
+        the state dict is another one.
         """
         self.dwconv = fold_norm(self.dwconv)
         self.proj = fold_norm(self.proj)
         self.attn.switch_to_deploy()
+        if len(self.dwconv) == 1 and self.dwconv.conv.bias is not None:
+            self.attn.absorb_shift(self.dwconv.conv.bias)
+            self.dwconv.conv.bias = None
         self.eval().requires_grad_(False)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:

@@ -50,8 +50,9 @@ class VMINet(StrictlyPretrained):
             ``band_halfwidth``, ``context_resize``, ``recurrent_mask``, ``impl``, ``proj_bn`` and
             ``mask_padding``, see :func:`vminet_mm.models.options.parse_attn`. Defaults to None.
         channels_last (bool | str): Compute in that memory format. ``'auto'`` does so on the CPU,
-            where it is faster, and hands out the format of the input; with True the outputs have
-            it, too, and with False the format is the input's throughout. Defaults to ``'auto'``.
+            where it is faster, and in half precision on CUDA, where it takes fewer passes over
+            memory, and hands out the format of the input; with True the outputs have it, too, and
+            with False the format is the input's throughout. Defaults to ``'auto'``.
         drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 at the
             first. Defaults to 0.0.
         norm_cfg (dict): Config of the norms. Defaults to ``dict(type='BN')``.
@@ -174,7 +175,8 @@ class VMINet(StrictlyPretrained):
 
     def _maps(self, x: Tensor, with_norms: bool = True) -> list[Tensor]:
         """The outputs, or what their norms are given."""
-        if self.channels_last is True or (self.channels_last and x.device.type == 'cpu'):
+        is_last = auto_is_last(x) if self.channels_last == 'auto' else self.channels_last
+        if is_last:
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         outputs = []
@@ -263,6 +265,13 @@ class VMINet(StrictlyPretrained):
 
     def _norm_name(self, stage: int) -> str:
         return 'norm' if stage == len(self.stages) - 1 else f'norm{stage}'
+
+
+def auto_is_last(x: Tensor) -> bool:
+    """Whether ``channels_last='auto'`` computes images in channels_last."""
+    if x.device.type != 'cuda':
+        return x.device.type == 'cpu'
+    return x.dtype in (torch.float16, torch.bfloat16) or torch.is_autocast_enabled('cuda')
 
 
 def _takes_statistics(*modules: nn.Module) -> bool:

@@ -27,7 +27,10 @@ def separable_attention(
     """As :func:`vminet_mm.ops.reference.separable_attention`, to which it leaves the option
     ``'interpolate'`` at other sizes than the native one.
     """
-    if context_resize == 'interpolate' and query.shape[-2:] != alpha.shape:
+    is_native = query.shape[-2:] == alpha.shape
+    if is_native and query.is_cuda and torch.compiler.is_compiling():
+        return plain_attention(query, key, alpha, mask, scale, beta)
+    if context_resize == 'interpolate' and not is_native:
         return reference.separable_attention(
             query, key, alpha, mask, scale, beta, context_resize, spans
         )

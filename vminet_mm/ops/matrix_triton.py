@@ -314,7 +314,7 @@ def _split(
     grad_fields: Tensor, alpha: Tensor, scale: Tensor, beta: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of alpha, scale and beta out of one vector."""
-    parts = grad_fields.split([alpha.numel(), 1, 1])
+    parts = grad_fields.to(alpha.dtype).split([alpha.numel(), 1, 1])  # of one dtype, as a rule
     fields = alpha, scale, beta
     return tuple(g.view_as(x).to(x.dtype) for g, x in zip(parts, fields, strict=True))
 

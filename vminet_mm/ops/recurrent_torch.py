@@ -133,12 +133,29 @@ def _cumsum(x: Tensor, tokens: int) -> Tensor:
     """For each token the sum of all up to it, in place."""
     chunk = next((size for size in (8, 7, 6, 5, 4) if x.shape[1] % size == 0), 1)
     if tokens == 2 or x.device.type != 'cpu' or chunk == 1:
-        return x.cumsum_(tokens)
+        return cumsum_(x, tokens)
     # cumsum goes through memory channel by channel: first sum chunks, with all channels at once
     chunks = x.unflatten(1, (-1, chunk))
     for k in range(1, chunk):
         chunks[:, :, k] += chunks[:, :, k - 1]
     chunks[:, 1:] += chunks[:, :-1, -1:].cumsum(1)
+    return x
+
+
+def cumsum_(x: Tensor, dim: int) -> Tensor:
+    """``x.cumsum_(dim)``, also under ``torch.use_deterministic_algorithms(True)`` on CUDA."""
+    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return sum_by_doubling_(x, dim)
+    return x.cumsum_(dim)
+
+
+def sum_by_doubling_(x: Tensor, dim: int) -> Tensor:
+    """The cumulative sum in place, in a fixed order: by one pass for each doubling of its reach."""
+    reach, length = 1, x.shape[dim]
+    while reach < length:
+        before = x.narrow(dim, 0, length - reach).clone()
+        x.narrow(dim, reach, length - reach).add_(before)
+        reach *= 2
     return x
 
 

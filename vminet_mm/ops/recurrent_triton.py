@@ -152,7 +152,7 @@ def _launch(
 
 def _sums_before(totals: Tensor) -> Tensor:
     """What each segment starts from (B, segments, D): the sum of those before it."""
-    return F.pad(totals[:, :-1].cumsum(1), (0, 0, 1, 0))
+    return F.pad(recurrent_torch.cumsum_(totals[:, :-1].clone(), 1), (0, 0, 1, 0))
 
 
 def _sum_dtype(query: Tensor) -> torch.dtype:

@@ -71,7 +71,7 @@ def context(embedding: Tensor, alpha: Tensor, mask: Tensor, context_resize: str 
         embedding = F.adaptive_avg_pool2d(embedding, native)
     elif size != native:
         field = resize_field(field, size)
-    return torch.einsum('bdhw,dhw->bd', embedding, field)
+    return (embedding * field).sum((2, 3))  # not as a product, which TF32 could shorten
 
 
 def resize_field(
