@@ -1,0 +1,12 @@
+_base_ = ['../upernet/upernet_vminet-xs_8xb2-160k_ade20k-512x512.py']
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='VMamba',
+        arch='t',
+        out_indices=(0, 1, 2, 3),
+        drop_path_rate=0.3,
+    ),
+    decode_head=dict(in_channels=[96, 192, 384, 768]),
+    auxiliary_head=dict(in_channels=384),
+)
