@@ -171,6 +171,7 @@ _ITERATIONS = {
     'param_scheduler.1.convert_to_iter_based': False,
     'default_hooks.checkpoint.by_epoch': False,
     'default_hooks.checkpoint.interval': 400,
+    'default_hooks.logger.log_metric_by_epoch': False,
     'log_processor': dict(by_epoch=False),
 }
 STUDIES = dict(
