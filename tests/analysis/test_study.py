@@ -101,6 +101,9 @@ def test_members_build_in_both_sizes(name: str, tmp_path: Path) -> None:
             if run.seed > 0:
                 continue
             cfg = run.config(data_root=str(tmp_path))
+            by_epoch = 'max_epochs' in cfg.train_cfg  # as the validation has to be counted
+            assert cfg.default_hooks.logger.get('log_metric_by_epoch', True) == by_epoch
+            assert cfg.get('log_processor', {}).get('by_epoch', True) == by_epoch
             with DefaultScope.overwrite_default_scope(cfg.default_scope):
                 sizes[run.member, full] = sum(
                     p.numel() for p in MODELS.build(cfg.model).parameters()
