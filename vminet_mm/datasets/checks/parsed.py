@@ -10,44 +10,137 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
 
+from ...errors import error_text
+from ..pictures import loaded_size
+from .lists import explain_absent
 from .report import Report, class_counts, some
+
+QUICK_FILES = 1000  # looked for before every training
+QUICK_SIZES = 16  # read before every training
+SIDES = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
 def check_parsed(
     report: Report, split: str, dataset: Any, samples: int, rng: np.random.Generator
 ) -> None:
     """Check the images and objects that a data set's own reader finds."""
+    if not check_entries(report, split, dataset):
+        return
+    entries = dataset.load_data_list()
+    _note_unknown_names(report, split, dataset.metainfo.get('classes') or (), entries)
+    missing = _check_there(report, split, entries)
+    report.fact('images', f'{len(entries)} listed, {len(entries) - len(missing)} found')
+    _check_sizes(report, split, [e for e in entries if Path(e['img_path']).is_file()])
+
+
+def check_some_parsed(report: Report, split: str, dataset: Any) -> None:
+    """The same before a training: all annotations, some files and the size of a few."""
+    if check_entries(report, split, dataset):
+        entries = dataset.load_data_list()
+        if not _check_there(report, split, entries[:: max(len(entries) // QUICK_FILES, 1)]):
+            _check_sizes(report, split, entries[:: max(len(entries) // QUICK_SIZES, 1)])
+
+
+def check_entries(report: Report, split: str, dataset: Any) -> bool:
+    """Check the annotations; returns whether the reader can read them."""
+    if hasattr(dataset, 'ann_subdir') and not _check_xml(report, split, dataset):
+        return False
     entries = dataset.load_data_list()
     if not entries:
         report.problem(f'{split}: {dataset.ann_file} lists no image', 'write the images into it')
-        return
+        return False
+    _check_objects(report, split, dataset.metainfo.get('classes') or (), entries)
+    return True
+
+
+def _check_xml(report: Report, split: str, dataset: Any) -> bool:
+    """Whether the XML files that a list names are there and hold what mmdet's reader asks for."""
+    names = Path(dataset.ann_file).read_text('utf-8').splitlines()
+    folder = Path(dataset.sub_data_root) / dataset.ann_subdir
+    absent, broken = [], []
+    for name in names:
+        path = folder / f'{name}.xml'
+        if not path.is_file():
+            absent.append(str(path))
+        elif fault := xml_fault(path):
+            broken.append(f'{path}: {fault}')
+    if absent:
+        report.problem(
+            f'{split}: {len(absent)} of {len(names)} annotation files are missing ({some(absent)})',
+            explain_absent(dataset.ann_file, '.jpg')
+            or f'a line of {dataset.ann_file} is a name without folder and suffix',
+        )
+    if broken:
+        report.problem(
+            f'{split}: {len(broken)} of {len(names)} annotation files cannot be read '
+            f'({some(broken)})',
+            'write these files again: XML with size (width, height) and objects with name and '
+            'bndbox (xmin, ymin, xmax, ymax)',
+        )
+    return not (absent or broken)
+
+
+def xml_fault(path: Path) -> str | None:
+    """What keeps mmdet from reading an annotation file of Pascal VOC, with its line; or None."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, ValueError) as error:  # says line and column
+        return error_text(error)
+    size = root.find('size')
+    for side in ('width', 'height') if size is not None else ():
+        text = size.findtext(side)
+        if not (text and text.strip().isdecimal() and int(text) > 0):
+            return f'size has the {side} {text!r}'
+    for number, one in enumerate(root.findall('object'), 1):
+        if not one.findtext('name'):
+            return f'object {number} has no name'
+        difficult = one.findtext('difficult', '0').strip()
+        if not difficult.isdecimal():
+            return f'difficult of object {number} is {difficult!r}'
+        for side in SIDES:
+            text = one.findtext(f'bndbox/{side}')
+            try:
+                int(float(text or ''))
+            except (ValueError, OverflowError):
+                return f'{side} of object {number} is {text!r}'
+    return None
+
+
+def _check_there(report: Report, split: str, entries: list[dict]) -> list[str]:
+    """The problem of listed images that are not there; returns them."""
     missing = [e['img_path'] for e in entries if not Path(e['img_path']).is_file()]
-    report.fact('images', f'{len(entries)} listed, {len(entries) - len(missing)} found')
     if missing:
+        path = Path(missing[0])
+        others = sorted(path.parent.glob(f'{path.stem}.*')) if path.parent.is_dir() else []
         report.problem(
             f'{split}: {len(missing)} of {len(entries)} listed images are missing '
             f'({some(missing)})',
-            'unpack the images again, or take them out of the list; see the reader for the folder '
-            'and the suffix that it expects',
+            f'the suffix differs: the folder has {others[0].name}, the reader takes {path.suffix}'
+            if others
+            else 'unpack the images again, or take them out of the list; see the reader for the '
+            'folder and the suffix that it expects',
         )
-    _check_sizes(report, split, [e for e in entries if Path(e['img_path']).is_file()])
-    _check_objects(report, split, dataset.metainfo.get('classes') or (), entries)
-    _note_unknown_names(report, split, dataset.metainfo.get('classes') or (), entries)
+    return missing
 
 
 def _check_sizes(report: Report, split: str, entries: list[dict]) -> None:
-    """The listed size of an image is that of its file, in which boxes count."""
-    wrong = []
+    """The listed size of an image is that in which it is loaded, and boxes count in it."""
+    turned, wrong = [], []
     for entry in entries:
-        try:
-            with Image.open(entry['img_path']) as image:
-                size = image.size
-        except Exception:  # decoders raise all kinds of errors; opening the samples names them
+        size = loaded_size(entry['img_path'])
+        listed = (entry.get('width'), entry.get('height'))
+        if size is None or None in listed or size[0] == listed:
             continue
-        if size != (entry.get('width', size[0]), entry.get('height', size[1])):
-            wrong.append(f'{entry["img_path"]}: {size[0]} x {size[1]}')
+        (turned if size[1] and size[0] == listed[::-1] else wrong).append(
+            f'{entry["img_path"]}: {size[0][0]} x {size[0][1]}'
+        )
+    if turned:
+        report.problem(
+            f'{split}: {len(turned)} images are turned by their EXIF orientation when loaded, but '
+            f'listed unturned ({some(turned)})',
+            'save the images turned and without the tag, or list boxes and sizes as turned',
+        )
     if wrong:
         report.problem(
             f'{split}: {len(wrong)} images have another size than listed ({some(wrong)}); were '

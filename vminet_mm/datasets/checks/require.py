@@ -19,6 +19,7 @@ from .coco import check_annotations
 from .folders import folders_match
 from .label_maps import check_some_label_maps
 from .lists import check_listed_labels
+from .parsed import check_some_parsed
 from .readers import reader_of
 from .report import Report
 
@@ -28,6 +29,7 @@ LIST_CHECKS: dict[str, Callable[[Report, str, Any], None]] = {
     'CustomDataset': check_listed_labels,
     'MultiLabelDataset': check_listed_labels,
     'BaseSegDataset': check_some_label_maps,
+    'XMLDataset': check_some_parsed,
 }
 
 
