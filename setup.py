@@ -9,14 +9,14 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # what an installed package has under .mim, where MMEngine and mim look for it
-SHIPPED = ('configs', 'tools', 'demo', 'weights', 'model-index.yml')
+SHIPPED = ('configs', 'tools', 'demo', 'docs', 'weights', 'model-index.yml')
 PAPER = 'https://arxiv.org/abs/2501.02040'
 version: dict[str, str] = {}
 exec((ROOT / 'vminet_mm/version.py').read_text(), version)
 
 
 class BuildWithMim(build_py):
-    """Copies configs, tools, demos and the model index to ``vminet_mm/.mim``.
+    """Copies configs, tools, demos, documents and the model index to ``vminet_mm/.mim``.
 
     An editable installation gets links to them instead, so that what is edited is what is used.
     """

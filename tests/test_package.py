@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ('configs', 'demo', 'tools', 'vminet_mm', 'weights')
+SOURCES = ('configs', 'demo', 'docs', 'tools', 'vminet_mm', 'weights')
 FILES = ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.toml', 'setup.py')
 PIP = (sys.executable, '-m', 'pip', '--quiet', '--no-input', '--disable-pip-version-check')
 # import names that are not those of the registry
@@ -73,7 +73,7 @@ def run(installed: Path, tmp_path: Path):
 
 def test_it_holds_configs_tools_and_the_model_index(installed: Path) -> None:
     package = installed / 'vminet_mm'
-    for folder in ('configs', 'demo', 'tools', 'weights'):
+    for folder in ('configs', 'demo', 'docs', 'tools', 'weights'):
         files = {path.relative_to(ROOT) for path in (ROOT / folder).rglob('*.[psyjm]*')}
         files = {path for path in files if '__pycache__' not in path.parts}
         assert files and all((package / '.mim' / path).is_file() for path in files)

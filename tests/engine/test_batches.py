@@ -51,6 +51,15 @@ def test_what_can_be_trained(model: nn.Module, data: DataLoader) -> None:
     assert require_norms_fed(model, data) is None
 
 
+def test_one_vector() -> None:
+    """The norms of a classifier's head see one vector of each image."""
+    head = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    model = nn.ModuleDict(dict(backbone=nn.BatchNorm1d(3), head=head))
+    with pytest.raises(ConfigError, match=r'batch_size=1: head\.1 is a batch norm'):
+        require_norms_fed(model, loader(8, 1))
+    assert require_norms_fed(model, loader(8, 2)) is None
+
+
 def test_images_per_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('vminet_mm.engine.batches.get_world_size', lambda: 3)
     assert images_per_iteration(loader(8, 2)) == 6

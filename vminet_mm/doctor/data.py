@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ..compat.own_configs import shipped
 from ..errors import error_text
 from ..tasks import MINI_ROOT, SCOPES, TASKS
 from .fixes import install
@@ -38,7 +39,9 @@ def _recognize(section: Section, data_root: str) -> None:
         for name, (_, parts) in LAYOUTS.items()
         if all((Path(data_root) / part).exists() for part in parts)
     ]
-    section.facts[data_root] = ', '.join(found) or 'none of the layouts of docs/data.md'
+    section.facts[data_root] = (
+        ', '.join(found) or f'none of the layouts of {shipped("docs/data.md")}'
+    )
     if not found:
         what = f'{data_root} has none of the layouts of COCO, ADE20K and ImageNet'
         section.problem(what, _supply(data_root))

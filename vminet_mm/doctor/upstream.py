@@ -9,8 +9,9 @@ from .report import Section
 def check_compat() -> Section:
     """The state of each piece of :mod:`vminet_mm.compat`, and what it fixes."""
     from ..compat import describe
+    from ..compat.own_configs import shipped
 
-    section = Section('what vminet_mm fixes of the packages (docs/compat.md)')
+    section = Section(f'what vminet_mm fixes of the packages ({shipped("docs/compat.md")})')
     for name, state, fixes in describe():
         section.facts[name] = f'{state}: {fixes}'
     return section

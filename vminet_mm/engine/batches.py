@@ -57,6 +57,9 @@ def require_norms_fed(model: nn.Module, loader: DataLoader) -> None:
 def _pooled_norms(model: nn.Module) -> Iterator[str]:
     """Names of the batch norms behind a pooling to 1 x 1, whose statistics are of one process."""
     for name, module in model.named_modules():
+        # in the necks and heads of mmpretrain, which take one vector of each image
+        if isinstance(module, nn.BatchNorm1d) and name.startswith(('neck.', 'head.')):
+            yield name
         if not isinstance(module, nn.Sequential):
             continue
         is_pooled = False

@@ -54,7 +54,7 @@ def check_processes(launcher: str) -> None:
     if told and told not in os.environ:
         raise ConfigError(
             f'--launcher {launcher}: it did not start this process ({told} is not set); start '
-            'with vminet_mm dist-train or tools/slurm_train.sh, or leave out --launcher'
+            'with vminet_mm dist-train or vminet_mm slurm-train, or leave out --launcher'
         )
     variable = dict(pytorch='LOCAL_WORLD_SIZE', slurm='SLURM_NTASKS_PER_NODE').get(launcher, '')
     wanted = os.environ.get(variable, '1')

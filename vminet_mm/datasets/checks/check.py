@@ -33,7 +33,7 @@ from .folders import check_folders
 from .label_maps import check_label_maps
 from .parsed import check_parsed
 from .readers import reader_of
-from .report import Report, Sample, some
+from .report import LAYOUTS_PAGE, Report, Sample, some
 
 MAX_REFETCH = 20  # images that are tried in place of one that the pipeline drops
 
@@ -92,7 +92,7 @@ def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: in
     for path in missing:
         report.problem(
             f'{split}: {path} is missing',
-            'put the data there (docs/data.md), or give --data-root DIR',
+            f'put the data there (see {LAYOUTS_PAGE}), or give --data-root DIR',
         )
     if missing:
         return
@@ -142,7 +142,7 @@ def _cannot_read(report: Report, split: str, error: Exception) -> None:
     """The problem that a data set's reader raised."""
     report.problem(
         f'{split}: the data set cannot be read: {error_text(error)}',
-        f'see docs/data.md, and {split}_dataloader.dataset in the config',
+        f'see {LAYOUTS_PAGE}, and {split}_dataloader.dataset in the config',
     )
 
 

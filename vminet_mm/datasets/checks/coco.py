@@ -13,7 +13,7 @@ from ...errors import error_text
 from .coco_files import check_files, check_sizes, check_some_files
 from .coco_masks import QUICK_MASKS, check_masks
 from .coco_objects import check_boxes, check_evaluation, check_self_evaluation, check_usable
-from .report import FIX, Report, class_counts, name_classes, some
+from .report import FIX, LAYOUTS_PAGE, Report, class_counts, name_classes, some
 
 LISTS = ('images', 'annotations', 'categories')
 LISTED_KEYS = ('id', 'file_name', 'height', 'width')
@@ -71,7 +71,8 @@ def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | N
     except (ValueError, KeyError, TypeError) as error:
         report.problem(
             f'{split}: {path} is not an annotation file of COCO ({error_text(error)})',
-            'it must be JSON with the lists images, annotations and categories (docs/data.md)',
+            'it must be JSON in UTF-8 with the lists images, annotations and categories '
+            f'(see {LAYOUTS_PAGE})',
         )
         return None
     lacking = Counter(

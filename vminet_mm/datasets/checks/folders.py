@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .lists import check_listed_labels, explain_absent, unread_suffixes
-from .report import Report, class_counts, name_classes, some
+from .report import LAYOUTS_PAGE, Report, class_counts, name_classes, some
 
 # what other programs leave in a folder; names that begin with a dot are no classes either
 LEFT_BEHIND = ('__MACOSX', '@eaDir', '__pycache__', 'lost+found')
@@ -111,7 +111,7 @@ def folder_names(report: Report, split: str, dataset: Any) -> list[str]:
     if not names:
         report.problem(
             f'{split}: there is no folder in {dataset.img_prefix}',
-            'put the images of each class into a folder of its own (see docs/data.md)',
+            f'put the images of each class into a folder of its own (see {LAYOUTS_PAGE})',
         )
     others = [name for name in names if name.startswith('.') or name in LEFT_BEHIND]
     if others:

@@ -7,10 +7,12 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from ...compat.own_configs import shipped
 from ...errors import one_line
 
 PLAIN_NAME = re.compile(r'[\w-]+')  # nothing that a shell or a list reads otherwise
 FIX = 'write a corrected copy with vminet_mm check-data CONFIG --fix OUT.json'
+LAYOUTS_PAGE = shipped('docs/data.md')  # which an installed package has, too
 SHOWN_NAMES = 3  # of a list of files, in one line
 SHOWN_CLASSES = 20  # with their counts; of more, the largest and the smallest
 
