@@ -15,6 +15,7 @@ from torch import Tensor
 from vminet_mm.analysis.complexity import quiet
 from vminet_mm.engine.config import model_config
 from vminet_mm.models import VMINet
+from vminet_mm.peers.backbone import PeerBackbone
 from vminet_mm.tasks import SEGMENTATION
 
 from . import batches
@@ -129,7 +130,7 @@ class Trial:
         for name, parameter in model.named_parameters():
             if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
                 raise TrialError(f'the gradient of {name} is not finite')
-        backbones = [m for m in model.modules() if isinstance(m, VMINet)]
+        backbones = [m for m in model.modules() if isinstance(m, (VMINet, PeerBackbone))]
         if not any(_is_reached(backbone) for backbone in backbones):
             raise TrialError('no gradient reaches the backbone')
 
@@ -209,8 +210,12 @@ def _sizes_for(model_cfg: dict) -> tuple[batches.Size, ...]:
     return sizes if pads and 'SSDNeck' not in types else (sizes[0],) * len(sizes)
 
 
-def _is_reached(backbone: VMINet) -> bool:
+def _is_reached(backbone: VMINet | PeerBackbone) -> bool:
     """Whether a gradient that is not 0 comes to the stem and to each stage up to the last read."""
+    if isinstance(backbone, PeerBackbone):
+        parts = backbone.stages_from_stem()[: max(backbone.out_indices) + 2]
+        gradients = [[p.grad for p in part.parameters() if p.grad is not None] for part in parts]
+        return all(any(bool(gradient.any()) for gradient in part) for part in gradients)
     norms = {i: getattr(backbone, backbone._norm_name(i)) for i in backbone.out_indices}
     read = [i for i, norm in norms.items() if norm.weight.grad is not None]
     stages = backbone.stages[: max(read, default=-1) + 1]
