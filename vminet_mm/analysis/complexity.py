@@ -87,10 +87,11 @@ class Complexity:
 def _count_map_product(inputs: list, outputs: list) -> int:
     """MMEngine's handle for ``aten::mul``: one per element for two maps (B, C, H, W), else none.
 
-    A product with a scalar or a single vector is left out; it folds into a neighboring layer.
+    The second may be one map for all images, as the weights of the context are. A product with a
+    scalar or a single vector is left out; it folds into a neighboring layer.
     """
     shapes = [value.type().sizes() if value.isCompleteTensor() else None for value in inputs]
-    is_map_product = shapes[0] == shapes[1] and len(shapes[0] or ()) == 4
+    is_map_product = len(shapes[0] or ()) == 4 and shapes[1] in (shapes[0], shapes[0][1:])
     return math.prod(outputs[0].type().sizes()) if is_map_product else 0
 
 
