@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
+from vminet_mm.analysis import count_complexity
 from vminet_mm.engine import load_config
 
 CONFIG_DIR = Path(__file__).parents[1] / 'configs'
@@ -136,3 +137,9 @@ def test_recipe_of_vims_authors(name: str) -> None:
             assert found[parameter]['weight_decay'] == decay
     for parameter in ('backbone.layers.3.norm.weight', 'backbone.layers.3.mixer.D'):
         assert found[parameter]['weight_decay'] == 0
+
+
+def test_macs_of_vmamba_are_those_that_its_authors_print() -> None:
+    counts = count_complexity(load('vmamba-t_3xb128-300e_in1k'))
+    assert counts.params == 30249064
+    assert counts.authors_macs == 4905609984

@@ -3,7 +3,7 @@ Visual Mamba" (arXiv 2403.09977, AAAI 2025).
 
 Two stages of blocks that scan every second pixel in either direction beside a convolution, then
 two of inverted residuals. The authors' code and paper do not agree on the widths of the sizes: its
-YAML files and detection configs have 96 channels for S as for B, which would be 24 M parameters.
+YAML files and detection configs have 96 channels for S as for B, which would be 25 M parameters.
 The printed 11 M and 1.3 G are those of ``mobile_vssm_fusion_micro`` in the same code, 64 channels,
 which are also those of the released weights.
 """
