@@ -8,6 +8,7 @@ from mmengine.config import Config
 from vminet_mm.datasets.checks import check_config, fix_annotations
 from vminet_mm.datasets.config_parts import leaf_datasets
 from vminet_mm.engine import add_cfg_options, load_config, run_tool
+from vminet_mm.engine.batches import require_norms_fed_by
 from vminet_mm.errors import ConfigError, error_text
 from vminet_mm.visualization.samples import save_page
 
@@ -51,6 +52,10 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options, args.data_root, args.work_dir)
     report = check_config(cfg, tuple(args.split), args.samples, args.seed)
+    try:
+        require_norms_fed_by(cfg, report.lengths.get('train', 0))
+    except ConfigError as error:
+        report.problems.append(str(error))
     report.say_findings()
     if args.fix:
         fix(cfg, args.split, Path(args.fix))

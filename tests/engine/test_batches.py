@@ -1,10 +1,12 @@
 """Batches that a training cannot take."""
 
 import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
 
-from vminet_mm.engine.batches import images_per_iteration, require_norms_fed
+from vminet_mm.engine.batches import images_per_iteration, require_norms_fed, require_norms_fed_by
 from vminet_mm.errors import ConfigError
 
 
@@ -58,6 +60,27 @@ def test_one_vector() -> None:
     with pytest.raises(ConfigError, match=r'batch_size=1: head\.1 is a batch norm'):
         require_norms_fed(model, loader(8, 1))
     assert require_norms_fed(model, loader(8, 2)) is None
+
+
+@pytest.mark.parametrize(
+    ('loader', 'number', 'word'),
+    [
+        (dict(batch_size=1, sampler=dict(type='InfiniteSampler')), 8, 'batch_size=2'),
+        (dict(batch_size=4), 9, 'drop_last'),
+        (dict(batch_size=4, drop_last=True), 9, None),
+        (dict(batch_size=4, sampler=dict(type='InfiniteSampler')), 9, None),
+        (dict(batch_size=4), 8, None),
+    ],
+)
+def test_before_a_run(loader: dict, number: int, word: str | None) -> None:
+    """The data check says it, too, of the config alone."""
+    MODELS.register_module('PooledBranch', force=True, module=pooled)
+    cfg = Config(dict(model=dict(type='PooledBranch'), train_dataloader=loader))
+    if word is None:
+        assert require_norms_fed_by(cfg, number) is None
+        return
+    with pytest.raises(ConfigError, match=rf'head\.1\.1 .*{word}'):
+        require_norms_fed_by(cfg, number)
 
 
 def test_images_per_iteration(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
 """Batches that cannot be trained with: of one image for a pooled norm, or of another size."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 
+from mmengine.config import Config
 from mmengine.dist import get_world_size
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
@@ -31,8 +34,36 @@ def require_norms_fed(model: nn.Module, loader: DataLoader) -> None:
     Raises:
         ConfigError: Naming the norm, and what to set.
     """
-    names = list(_pooled_norms(model))
     batch_size = getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size
+    sampler = loader.sampler
+    number = len(sampler) if hasattr(sampler, '__len__') else 0
+    is_endless = type(sampler).__name__.startswith('Infinite')
+    _require_two(model, batch_size, 0 if is_endless or loader.drop_last else number)
+
+
+def require_norms_fed_by(cfg: Config, number: int) -> None:
+    """The same for a config and the number of its training images, for one process.
+
+    Args:
+        cfg: The config.
+        number: Images that a training uses in an epoch.
+
+    Raises:
+        ConfigError: Naming the norm, and what to set.
+    """
+    loader = cfg.get('train_dataloader') or {}
+    batch_size = loader.get('batch_size')
+    is_endless = str((loader.get('sampler') or {}).get('type')).startswith('Infinite')
+    rest = 0 if is_endless or loader.get('drop_last') else number
+    if not isinstance(batch_size, int) or (batch_size > 1 and rest % batch_size != 1):
+        return
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        _require_two(MODELS.build(deepcopy(cfg.model)), batch_size, rest)
+
+
+def _require_two(model: nn.Module, batch_size: object, number: int) -> None:
+    """Raise if a pooled norm sees one image in a batch, or in the last one of so many images."""
+    names = list(_pooled_norms(model))
     if not names or not isinstance(batch_size, int):
         return
     how = (
@@ -44,10 +75,7 @@ def require_norms_fed(model: nn.Module, loader: DataLoader) -> None:
             f'train_dataloader.batch_size=1: {how}; take --cfg-options '
             'train_dataloader.batch_size=2, or a norm_cfg of type SyncBN in several processes'
         )
-    sampler = loader.sampler
-    number = len(sampler) if hasattr(sampler, '__len__') else 0
-    is_endless = type(sampler).__name__.startswith('Infinite')
-    if not is_endless and not loader.drop_last and number % batch_size == 1:
+    if number % batch_size == 1:
         raise ConfigError(
             f'the last batch of an epoch holds one of the {number} images: {how}; take '
             '--cfg-options train_dataloader.drop_last=True'

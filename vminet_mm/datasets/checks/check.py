@@ -159,6 +159,7 @@ def open_samples(
             f'{split}: no image is left to train on', 'see the notes above, and filter_cfg'
         )
         return [], set()
+    report.lengths[split] = len(dataset)
     _limit_search(dataset)
     report.fact('used', f'{len(dataset)} images, after filter_cfg where there is one')
     chosen = sorted(rng.choice(len(dataset), min(number, len(dataset)), replace=False))

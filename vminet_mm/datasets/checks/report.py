@@ -51,6 +51,7 @@ class Report:
         samples: Opened images of each split.
         least_classes: How many classes the labels of lists need where no names are given.
         has_label_lists: Whether images have several labels, or none.
+        lengths: How many images of each split are used.
         unsafe: Splits whose masks would take all memory, so that no image is opened.
         masks: Splits whose pipeline loads masks of objects or whose evaluator compares them.
     """
@@ -63,6 +64,7 @@ class Report:
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     least_classes: int = 0
     has_label_lists: bool = False
+    lengths: dict[str, int] = field(default_factory=dict)
     unsafe: set[str] = field(default_factory=set)
     masks: set[str] = field(default_factory=set)
 
