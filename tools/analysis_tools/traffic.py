@@ -7,6 +7,7 @@ from pathlib import Path
 from vminet_mm.analysis import model_zoo
 from vminet_mm.analysis.benchmark import DTYPES, MEMORY_FORMATS
 from vminet_mm.analysis.traffic import count_model, to_json, to_table
+from vminet_mm.analysis.traffic_compiled import count_compiled, to_compiled_table
 from vminet_mm.engine import run_tool
 from vminet_mm.errors import ConfigError
 
@@ -35,7 +36,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=int, nargs=2, default=[224, 224], metavar=('H', 'W'))
     parser.add_argument('--dtype', choices=DTYPES, default='fp16', help='of weights and images')
     parser.add_argument('--memory-format', choices=MEMORY_FORMATS, default='contiguous')
-    parser.add_argument('--gbps', type=float, help='bandwidth in GB/s: adds the time it allows')
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument('--gbps', type=float, help='bandwidth in GB/s: adds the time it allows')
+    either.add_argument(
+        '--compile', action='store_true', help="blocks in inference, by Inductor's own count"
+    )
     parser.add_argument('--json', metavar='FILE', help='write the counts by block there')
     return parser.parse_args()
 
@@ -43,17 +48,13 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     if min(args.batch, *args.size) < 1 or (args.gbps is not None and args.gbps <= 0):
         raise ConfigError('--batch, --size and --gbps take positive numbers')
-    layout = MEMORY_FORMATS[args.memory_format]
+    options = args.batch, tuple(args.size), DTYPES[args.dtype], MEMORY_FORMATS[args.memory_format]
+    count = count_compiled if args.compile else count_model
     try:
-        counts = [
-            count_model(
-                model_zoo.parse_spec(text), args.batch, tuple(args.size), DTYPES[args.dtype], layout
-            )
-            for text in args.models
-        ]
+        counts = [count(model_zoo.parse_spec(text), *options) for text in args.models]
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    print(to_table(counts, args.gbps))
+    print(to_compiled_table(counts) if args.compile else to_table(counts, args.gbps))
     if args.json:
         path = Path(args.json)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -236,7 +236,7 @@ def count_model(
         hooks = [
             block.register_forward_pre_hook(lambda block, args: inputs.update({block: args[0]}))
             for block in model.modules()
-            if _is_block(block)
+            if is_block(block)
         ]
         with torch.no_grad():
             model.eval()(images)
@@ -260,7 +260,7 @@ def _count_blocks(inputs: dict[nn.Module, Tensor], trains: bool) -> list[BlockTr
     return rows
 
 
-def _is_block(module: nn.Module) -> bool:
+def is_block(module: nn.Module) -> bool:
     """Whether a module is a block of VMINet, of the authors' implementation, or of StarNet."""
     is_star = type(module).__name__ == 'Block' and type(module).__module__ == 'timm.models.starnet'
     return is_star or isinstance(module, (VMISABlock, authors_model.Block))

@@ -50,9 +50,9 @@ class VMINet(StrictlyPretrained):
             ``band_halfwidth``, ``context_resize``, ``recurrent_mask``, ``impl``, ``proj_bn`` and
             ``mask_padding``, see :func:`vminet_mm.models.options.parse_attn`. Defaults to None.
         channels_last (bool | str): Compute in that memory format. ``'auto'`` does so on the CPU,
-            where it is faster, and in half precision on CUDA, where it takes fewer passes over
-            memory, and hands out the format of the input; with True the outputs have it, too, and
-            with False the format is the input's throughout. Defaults to ``'auto'``.
+            where it is faster, and uncompiled in half precision on CUDA, where it takes fewer
+            passes over memory, and hands out the format of the input; with True the outputs have
+            it, too, and with False the format is the input's throughout. Defaults to ``'auto'``.
         drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 at the
             first. Defaults to 0.0.
         norm_cfg (dict): Config of the norms. Defaults to ``dict(type='BN')``.
@@ -271,7 +271,8 @@ def auto_is_last(x: Tensor) -> bool:
     """Whether ``channels_last='auto'`` computes images in channels_last."""
     if x.device.type != 'cuda':
         return x.device.type == 'cpu'
-    return x.dtype in (torch.float16, torch.bfloat16) or torch.is_autocast_enabled('cuda')
+    is_half = x.dtype in (torch.float16, torch.bfloat16) or torch.is_autocast_enabled('cuda')
+    return is_half and not torch.compiler.is_compiling()  # Inductor fuses sum and mixture in NCHW
 
 
 def _takes_statistics(*modules: nn.Module) -> bool:
