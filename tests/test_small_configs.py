@@ -89,5 +89,5 @@ def test_rates_rise_and_fall_over_a_length_that_is_told(path: Path, tmp_path: Pa
     rates = model.rates
     assert len(rates) == 400 and rates[0] < 0.011
     assert abs(rates.index(max(rates)) - 100) < 3
-    assert rates[200] == pytest.approx(0.5 if by_epoch else 2 / 3, abs=0.01)
+    assert rates[200] == pytest.approx(0.5, abs=0.01)
     assert 0 <= rates[-1] < 0.005

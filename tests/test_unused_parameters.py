@@ -43,11 +43,13 @@ def batch(cfg: Config) -> dict:
 
 
 def shrunk(path: Path) -> Config:
-    """The config with few blocks and small images; every kind of layer stays."""
+    """The config with few blocks of VMINet and small images; every kind of layer stays."""
     cfg = load_config(path)
     backbone = cfg.model.backbone
-    arch = VMINet.arch_settings[backbone.arch] if isinstance(backbone.arch, str) else backbone.arch
-    backbone.arch = arch | dict(depths=(1, 1, 2, 1))
+    if backbone.type == 'VMINet':
+        named = isinstance(backbone.arch, str)
+        arch = VMINet.arch_settings[backbone.arch] if named else backbone.arch
+        backbone.arch = arch | dict(depths=(1, 1, 2, 1))
     preprocessor = cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     if preprocessor.get('size'):
         preprocessor.size = SIZE

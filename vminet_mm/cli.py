@@ -35,6 +35,7 @@ COMMANDS = {
     'benchmark': 'tools/analysis_tools/benchmark.py',
     'benchmark-downstream': 'tools/analysis_tools/benchmark_downstream.py',
     'benchmark-hooks': 'tools/analysis_tools/benchmark_hooks.py',
+    'benchmark-scan': 'tools/analysis_tools/benchmark_scan.py',
     'traffic': 'tools/analysis_tools/traffic.py',
     'paper-tables': 'tools/analysis_tools/paper_tables.py',
     'study': 'tools/analysis_tools/study.py',

@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import onnx
@@ -134,7 +135,7 @@ def test_one_size(name: str, exports: dict[str, Exported], tmp_path: Path) -> No
 def test_one_size_of_pictures(exports: dict[str, Exported], tmp_path: Path) -> None:
     item = exports['classifier']
     switches = dict(out=tmp_path / 'x.onnx', takes_uint8=True, is_fixed=True)
-    cfg = item.cfg.copy()
+    cfg = deepcopy(item.cfg)
     with pytest.raises(ConfigError, match='--fixed-size with --simplify-input needs'):
         export(cfg, item.checkpoint, size=(96, 96), **switches)
     pipeline = cfg.test_dataloader.dataset.pipeline
