@@ -75,7 +75,9 @@ class LVTClsHead(ClsHead):
         num_heads: int = 8,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # found in any scope, as this head itself is
+        loss = dict(type='mmpretrain.CrossEntropyLoss', loss_weight=1.0)
+        super().__init__(**{'loss': loss} | kwargs)
         check_count('num_classes', num_classes)
         check_count('in_channels', in_channels)
         self.cls_token = nn.Parameter(torch.empty(1, 1, in_channels))
