@@ -91,7 +91,7 @@ def _kernels(plan: Plan) -> dict[str, Command]:
     chosen = [str(tests / f'{name}.py') for name in files]
     if plan.tiny:
         chosen = [*chosen[-1:], '-k', 'depends_on']
-    return {'kernels': [sys.executable, '-m', 'pytest', '-q', '--no-header', *chosen]}
+    return {'kernels': [sys.executable, '-m', 'pytest', '--no-header', *chosen]}
 
 
 def _classifiers(plan: Plan) -> dict[str, Command]:
