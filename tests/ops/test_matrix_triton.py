@@ -268,7 +268,10 @@ def test_compile_without_graph_breaks(dynamic: bool, kernel_device: torch.device
         grad, spans = torch.randn_like(x['query']), mask_spans(x['mask'])
         expected = results(separable_attention, x, grad, 'pool', spans)
         for name, value in results(compiled, x, grad, 'pool', spans).items():
-            torch.testing.assert_close(value, expected[name])
+            if size == (3, 5):  # native: a compiler is given the plain form, which it can fuse
+                torch.testing.assert_close(value, expected[name])
+            else:
+                assert torch.equal(value, expected[name])
 
 
 @pytest.mark.parametrize(
