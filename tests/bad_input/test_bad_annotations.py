@@ -64,7 +64,7 @@ REFUSED = {
     'infinite box': (first(bbox=[1, 2, float('inf'), 4]), 'or NaN or infinite (annotation ids 1)'),
     'box of three numbers': (first(bbox=[1, 2, 3]), '1 boxes are not four numbers'),
     'box as text': (first(bbox='1 2 3 4'), '1 boxes are not four numbers'),
-    'NaN as area': (first(area=float('nan')), '1 boxes are not four numbers, or NaN'),
+    'NaN as area': (first(area=float('nan')), '1 areas are no number, or NaN'),
     'RLE of another size than the image': (
         first(segmentation=RLE),
         '1 masks (run-length codes) are not of the size of their image (annotation ids 1)',
@@ -232,8 +232,9 @@ def test_missing_image(copy_of: Callable) -> None:
 def test_no_image_left(copy_of: Callable) -> None:
     root = copy_of('coco')
     option = dict(train_dataloader__dataset__filter_cfg__min_size=999)
-    text = f'{root / TRAIN}: no image is left; see what vminet_mm check-data CONFIG says'
-    assert text in only_problem(check(root, ('train',), **option))
+    text = f'{root / TRAIN}: no image is left by filter_cfg='
+    problem = only_problem(check(root, ('train',), **option))
+    assert text in problem and "'min_size': 999" in problem
     with pytest.raises(DataError, match=re.escape(text)):
         dataset(loaded(root, **option))
     edit_json(root / TRAIN, lambda content: content.update(annotations=[]))

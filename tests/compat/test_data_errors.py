@@ -69,7 +69,7 @@ def test_worker_with_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_to_load() -> None:
     assert len(numbers(2)) == 2
-    with pytest.raises(DataError, match='^a.json: no image is left; see what vminet_mm check-data'):
+    with pytest.raises(DataError, match='^a.json: no image is left'):
         numbers(0)
 
 

@@ -69,7 +69,12 @@ def _fix_dataset(dataset: type) -> None:
     def serialize(original: Any, self: Any) -> Any:
         if not self.data_list:
             file = self.ann_file or self.data_root or ', '.join(self.data_prefix.values())
-            raise DataError(f'{file}: no image is left; see what vminet_mm check-data CONFIG says')
+            given = dict(filter_cfg=self.filter_cfg, indices=self._indices)
+            told = ' and '.join(f'{k}={v}' for k, v in given.items() if v is not None)
+            raise DataError(
+                f'{file}: no image is left{told and f" by {told}"}; change that, or see what '
+                'vminet_mm check-data CONFIG says of its objects'
+            )
         return original(self)
 
     wrap(dataset, '_serialize_data', serialize, __name__)

@@ -94,6 +94,25 @@ def half_masks(content: dict) -> None:
         entry['segmentation'] = [[value / 2 for value in corners(entry)]]
 
 
+def code_of(counts: object) -> dict:
+    """A run-length code of an image of the built-in data."""
+    return dict(size=[128, 160], counts=counts)
+
+
+def set_first(kind: str, **values: object) -> Callable[[dict], None]:
+    return lambda content: content[kind][0].update(values)
+
+
+def same_category_id(content: dict) -> None:
+    content['categories'][1]['id'] = content['categories'][0]['id']
+
+
+def lines(index: int, entry: dict) -> list[list[float]]:
+    """A polygon without an area."""
+    x, y, w, h = entry['bbox']
+    return [[x, y, x + w, y + h, x, y]]
+
+
 def text_width(content: dict) -> None:
     for image in content['images']:
         image['width'] = str(image['width'])
@@ -140,6 +159,49 @@ EDITS = {
         'train',
         'decoded',
         0,
+    ),
+    # pycocotools would write beyond its memory
+    'letters that are no code': (last_mask(lambda _: code_of('é中')), 'train', 'decoded', 0),
+    'code cut off': (last_mask(lambda _: code_of('P')), 'val', 'decoded', 0),
+    'runs of too many pixels': (last_mask(lambda _: code_of('PPPo0')), 'val', 'size', 0),
+    'runs as text': (last_mask(lambda _: code_of(['1', '2'])), 'train', 'decoded', 0),
+    'runs below 0': (last_mask(lambda _: code_of([-5, 20485])), 'train', 'decoded', 0),
+    'no counts': (last_mask(lambda _: dict(size=[128, 160])), 'train', 'decoded', 0),
+    'size of a code as a number': (
+        last_mask(lambda _: dict(size=128, counts=[20480])),
+        'val',
+        'size of their image',
+        False,
+    ),
+    'code as text': (last_mask(lambda _: 'abc0'), 'train', 'a text or a number', False),
+    'code in a list': (
+        last_mask(lambda _: [code_of([3000, 400, 17080])]),
+        'train',
+        'codes in a list',
+        True,
+    ),
+    'masks without a pixel': (set_all('segmentation', lines), 'val', 'holds a pixel', False),
+    'area null': (set_all('area', lambda *_: None), 'train', 'areas are no number', True),
+    'annotation ids as text': (
+        set_all('id', lambda i, _: f'a{i}'),
+        'val',
+        'x annotations.id in',
+        True,
+    ),
+    'image id null': (set_first('images', id=None), 'val', 'x images.id in', False),
+    'image ids of two kinds': (set_first('images', id='1'), 'val', 'numbers and texts', False),
+    'category in a list': (set_all('category_id', lambda *_: [1]), 'train', 'category_id', False),
+    'name in a list': (set_first('categories', name=['a']), 'train', 'categories.name', False),
+    'category id twice': (same_category_id, 'train', 'category ids are given more than once', 0),
+    'no category': (lambda c: c.update(categories=[]), 'train', 'lists no category', False),
+    'file name null': (set_first('images', file_name=None), 'train', 'images.file_name', False),
+    'file name too long': (set_first('images', file_name='a' * 5000), 'train', 'too long', False),
+    'folder as file name': (set_first('images', file_name='.'), 'val', 'is a folder', False),
+    'blank after file name': (
+        lambda c: [image.update(file_name=image['file_name'] + ' ') for image in c['images']],
+        'train',
+        'remove the blanks around',
+        False,
     ),
     'masks of half size': (half_masks, 'train', 'do not lie in their box', False),
     'no object': (lambda c: c.update(annotations=[]), 'val', 'holds no object', False),

@@ -111,7 +111,7 @@ def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: in
                 check = check_parsed
             check(report, split, dataset, samples, rng)
         except Exception as error:  # the data sets' own checks: assertions and others
-            _cannot_read(report, split, error)
+            cannot_read(report, split, error)
             return
         classes = tuple(dataset.metainfo.get('classes') or ())
         report.fact('classes', f'{len(classes)}')
@@ -134,11 +134,11 @@ def build(report: Report, split: str, config: dict, quiet: bool = False) -> Any:
             return DATASETS.build(deepcopy(config))
     except Exception as error:  # whatever a data set's reader raises
         if not quiet:
-            _cannot_read(report, split, error)
+            cannot_read(report, split, error)
         return None
 
 
-def _cannot_read(report: Report, split: str, error: Exception) -> None:
+def cannot_read(report: Report, split: str, error: Exception) -> None:
     """The problem that a data set's reader raised."""
     report.problem(
         f'{split}: the data set cannot be read: {error_text(error)}',

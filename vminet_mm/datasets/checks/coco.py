@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import error_text
+from .coco_entries import check_entries
 from .coco_files import check_files, check_sizes, check_some_files
 from .coco_masks import QUICK_MASKS, check_masks
 from .coco_objects import check_boxes, check_evaluation, check_self_evaluation, check_usable
 from .report import FIX, LAYOUTS_PAGE, Report, class_counts, name_classes, some
 
 LISTS = ('images', 'annotations', 'categories')
-LISTED_KEYS = ('id', 'file_name', 'height', 'width')
-OBJECT_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area')
-CATEGORY_KEYS = ('id', 'name')
 IGNORED_NAMES = 5  # categories in one line
 
 
@@ -75,22 +73,12 @@ def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | N
             f'(see {LAYOUTS_PAGE})',
         )
         return None
-    lacking = Counter(
-        f'{kind}.{key}'
-        for kind, keys in zip(LISTS, (LISTED_KEYS, OBJECT_KEYS, CATEGORY_KEYS), strict=True)
-        for entry in content[kind]
-        for key in keys
-        if key not in entry
-    )
-    for key, number in lacking.items():
-        added = ('annotations.id', 'annotations.area')
-        way_out = f', or {FIX}' if key in added else ''
-        report.problem(
-            f'{split}: {number} x {key} is missing in {path}', f'add it to every entry{way_out}'
-        )
-    if not content['images']:
-        report.problem(f'{split}: {path} lists no image', 'write the images into its list')
-    return content if content['images'] and not lacking else None
+    is_whole = check_entries(report, split, path, content)
+    for key, one in (('images', 'image'), ('categories', 'category')):
+        if not content[key]:
+            report.problem(f'{split}: {path} lists no {one}', f'write the {key} into its list')
+            is_whole = False
+    return content if is_whole else None
 
 
 def _needs_objects(split: str, dataset: Any) -> bool:
@@ -186,6 +174,14 @@ def _check_objects(
             'write bbox as [left, top, width, height] in pixels',
         )
         return None
+    wrong = [entry['id'] for entry in objects if not _is_number(entry['area'])]
+    if wrong:
+        report.problem(
+            f'{split}: {len(wrong)} areas are no number, or NaN or infinite '
+            f'(annotation ids {some(wrong)})',
+            f'write area in pixels, or {FIX}',
+        )
+        return None
     empty = [entry['id'] for entry in objects if _is_empty(entry, sizes.get(entry['image_id']))]
     if empty:
         report.note(
@@ -201,10 +197,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_box(entry: dict) -> bool:
-    """Whether box and area are numbers."""
+    """Whether a box is four numbers."""
     box = entry['bbox']
-    values = [*box, entry['area']] if isinstance(box, list) else []
-    return len(values) == 5 and all(map(_is_number, values))
+    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
 
 
 def _is_empty(entry: dict, size: tuple[int, int] | None) -> bool:

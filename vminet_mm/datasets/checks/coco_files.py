@@ -9,6 +9,9 @@ from tqdm import tqdm
 from ..pictures import loaded_size
 from .report import Report, some
 
+TOO_LARGE = (
+    4  # listed side over that of the image, from which masks would be scaled to take all memory
+)
 MAX_SIZES = 500  # images whose size is read, or as many as there are samples to open
 QUICK_FILES = 1000  # looked for before every training
 QUICK_SIZES = 16  # read before every training
@@ -77,10 +80,17 @@ def _fix_of_missing(folder: Path, missing: list[str]) -> str:
             'set data_prefix.img of the data set to the folder that the names start from'
         )
     name = folder / missing[0]
+    if name.is_dir():
+        return f'{name} is a folder: write the name of an image as file_name'
+    if name.is_symlink():
+        return f'{name} is a link to {os.readlink(name)}, which is not there'
     if name.parent.is_dir():
         alike = [e.name for e in os.scandir(name.parent) if e.name.lower() == name.name.lower()]
         if alike:
             return f'upper and lower case differ: the folder has {alike[0]}; write file_name alike'
+        blanks = [e.name for e in os.scandir(name.parent) if e.name == name.name.strip()]
+        if blanks:
+            return 'remove the blanks around file_name'
         stems = [e.name for e in os.scandir(name.parent) if Path(e.name).stem == name.stem]
         if stems:
             return f'the suffix differs: the folder has {stems[0]}; write file_name alike'
@@ -120,6 +130,8 @@ def _check_sizes_of(report: Report, split: str, folder: Path, images: list[dict]
         are_sizes = all(isinstance(side, (int, float)) and side for side in listed)
         if size is None or size[0] == listed or not are_sizes:  # no size is named apart
             continue
+        if split in report.masks and max(listed) > TOO_LARGE * max(size[0]):
+            report.unsafe.add(split)
         (turned if size[1] and size[0] == listed[::-1] else other).append(
             f'{entry["file_name"]}: listed {listed[0]} x {listed[1]}, '
             f'the image has {size[0][0]} x {size[0][1]}'

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pycocotools import mask as masks
 
 from ...errors import ConfigError, error_text
+from .coco_entries import is_object_id
 from .coco_masks import MIN_POLYGON, are_pairs, polygon_fault
 
 
@@ -17,11 +17,11 @@ def fix_annotations(source: str | Path, target: str | Path) -> dict[str, int]:
     """Write a copy of an annotation file with what can be corrected without a person.
 
     ``iscrowd`` is added as 0, or written as 0 or 1, and ``area`` from the mask, else from the box.
-    Annotations are numbered from 1 where an id is 0, missing or given twice. A polygon that is not
-    nested becomes a list, one nested too deep and pairs of numbers are made flat, one with fewer
-    than 6 numbers or an odd number is removed, and the box takes the place of an absent
-    segmentation. Backslashes in ``file_name`` become slashes. Of categories of one name those
-    without objects are removed.
+    Annotations are numbered from 1 where an id is 0, no number, missing or given twice. A polygon
+    that is not nested becomes a list, one nested too deep and pairs of numbers are made flat, one
+    with fewer than 6 numbers or an odd number is removed, a run-length code is taken out of its
+    list, and the box takes the place of an absent segmentation. Backslashes in ``file_name`` become
+    slashes. Of categories of one name those without objects are removed.
 
     Args:
         source: The annotation file.
@@ -44,11 +44,11 @@ def fix_annotations(source: str | Path, target: str | Path) -> dict[str, int]:
         raise ConfigError(f'{source} cannot be corrected: {error_text(error)}') from error
     changes = dict.fromkeys(('file_name', 'id', 'iscrowd', 'segmentation', 'area', 'category'), 0)
     for image in images.values():
-        if '\\' in image['file_name']:
+        if '\\' in str(image['file_name']):
             image['file_name'] = image['file_name'].replace('\\', '/')
             changes['file_name'] += 1
     ids = [entry.get('id') for entry in objects]
-    if None in ids or 0 in ids or len(set(ids)) < len(ids):
+    if not all(map(is_object_id, ids)) or 0 in ids or len(set(ids)) < len(ids):
         for number, entry in enumerate(objects, 1):
             changes['id'] += entry.get('id') != number
             entry['id'] = number
@@ -60,7 +60,7 @@ def fix_annotations(source: str | Path, target: str | Path) -> dict[str, int]:
         if code != entry.get('segmentation'):
             entry['segmentation'] = code
             changes['segmentation'] += 1
-        if not entry.get('area'):
+        if not _number(entry.get('area')) > 0:
             entry['area'] = _area(entry, images.get(entry['image_id']))
             changes['area'] += 1
     changes['category'] = _remove_doubles(content)
@@ -72,10 +72,12 @@ def fix_annotations(source: str | Path, target: str | Path) -> dict[str, int]:
 def _fixed_segmentation(entry: dict) -> Any:
     """Nested polygons of at least three points; the box where there are none."""
     code = entry.get('segmentation')
-    if isinstance(code, dict):
+    if isinstance(code, (dict, str)):
         return code
     polygons = code or []
     fault = polygon_fault(polygons)
+    if fault == 'listed':
+        return polygons[0] if len(polygons) == 1 else polygons
     if fault == 'flat':
         polygons = [[value for value in polygons if not isinstance(value, list)]]
     if fault == 'deep':
@@ -108,12 +110,12 @@ def _number(value: Any) -> float:
 
 def _remove_doubles(content: dict) -> int:
     """Remove categories without objects whose name another one has; returns how many."""
-    used = {entry.get('category_id') for entry in content['annotations']}
+    used = [entry.get('category_id') for entry in content['annotations']]
     kept = content.get('categories') or []
     number = len(kept)
     for category in list(kept):
-        counts = Counter(one['name'] for one in kept)
-        if category['id'] not in used and counts[category['name']] > 1:
+        names = [one['name'] for one in kept]
+        if category['id'] not in used and names.count(category['name']) > 1:
             kept.remove(category)
     return number - len(kept)
 

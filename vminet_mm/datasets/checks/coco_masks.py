@@ -8,6 +8,7 @@ import numpy as np
 from pycocotools import mask as masks
 from tqdm import tqdm
 
+from .coco_codes import code_runs
 from .report import FIX, Report, some
 
 MIN_POLYGON = 6  # numbers: three points
@@ -48,6 +49,8 @@ def check_masks(
 
 def polygon_fault(code: Any) -> str | None:
     """What keeps a segmentation that is a list from being polygons; None if it is sound."""
+    if any(isinstance(polygon, dict) for polygon in code):
+        return 'listed'
     if not all(isinstance(polygon, list) for polygon in code):
         return 'flat'
     if are_pairs(code) or any(isinstance(value, list) for polygon in code for value in polygon):
@@ -72,14 +75,9 @@ def _check_form(report: Report, split: str, sizes: dict, objects: list[dict]) ->
     """
     found: dict[str, list] = {}
     for entry in objects:
-        code = entry.get('segmentation')
-        fault = polygon_fault(code) if code and isinstance(code, list) else None
-        if code and isinstance(code, list) and fault in (None, 'thin'):
-            reach = FAR * max(sizes[entry['image_id']])
-            is_far = any(abs(value) > reach for polygon in code for value in polygon)
-            fault = 'far' if is_far else fault
-        if not code or fault:
-            found.setdefault(fault or 'empty', []).append(entry['id'])
+        fault = _fault(entry.get('segmentation'), FAR * max(sizes[entry['image_id']]))
+        if fault:
+            found.setdefault(fault, []).append(entry['id'])
     if empty := found.get('empty'):
         report.problem(
             f'{split}: {len(empty)} of {len(objects)} objects have no segmentation '
@@ -98,7 +96,26 @@ def _check_form(report: Report, split: str, sizes: dict, objects: list[dict]) ->
                 f'{split}: {len(ids)} {text} (annotation ids {some(ids)})',
                 f'{way} segmentation as [[x1, y1, x2, y2, ...]], a list of polygons, or {FIX}',
             )
-    if found.keys() & {'text', 'far'}:
+    for fault, text, way in (
+        (
+            'listed',
+            'segmentations are run-length codes in a list',
+            f'write each as one code, not in a list, or {FIX}',
+        ),
+        (
+            'other',
+            'segmentations are a text or a number',
+            'write them as lists of polygons, or as {"size": [height, width], "counts": ...}',
+        ),
+        (
+            'code',
+            'masks (run-length codes) cannot be decoded',
+            'code these masks again, with pycocotools.mask.encode',
+        ),
+    ):
+        if ids := found.get(fault):
+            report.problem(f'{split}: {len(ids)} {text} (annotation ids {some(ids)})', way)
+    if found.keys() & {'text', 'far', 'code'}:
         report.unsafe.add(split)
     if thin := found.get('thin'):
         report.problem(
@@ -108,6 +125,24 @@ def _check_form(report: Report, split: str, sizes: dict, objects: list[dict]) ->
         )
 
 
+def _fault(code: Any, reach: float) -> str | None:
+    """What keeps a segmentation from being a mask; None if it is sound.
+
+    Args:
+        code: The segmentation.
+        reach: How far from the corner of its image a polygon may lie.
+    """
+    if not code:
+        return 'empty'
+    if isinstance(code, dict):
+        return 'code' if code_runs(code) is None else None
+    if not isinstance(code, list):
+        return 'other'
+    fault = polygon_fault(code)
+    is_far = fault in (None, 'thin') and any(abs(x) > reach for polygon in code for x in polygon)
+    return 'far' if is_far else fault
+
+
 def _check_code_sizes(report: Report, split: str, sizes: dict, objects: list[dict]) -> None:
     """Run-length codes are of the size of their image."""
     wrong = []
@@ -115,9 +150,9 @@ def _check_code_sizes(report: Report, split: str, sizes: dict, objects: list[dic
         code, size = entry.get('segmentation'), sizes[entry['image_id']]
         if not isinstance(code, dict):
             continue
-        counts = code.get('counts')
-        runs = sum(counts) if isinstance(counts, list) else size[0] * size[1]
-        if tuple(code.get('size') or ()) != size or runs != size[0] * size[1]:
+        runs, listed = code_runs(code), code.get('size')
+        is_whole = runs is None or runs.sum() == size[0] * size[1]  # no code is named apart
+        if listed != list(size) or not is_whole:
             wrong.append(entry['id'])
     if wrong:
         report.problem(
@@ -147,7 +182,12 @@ def _check_contents(report: Report, split: str, sizes: dict, objects: list[dict]
             f'(annotation ids {some(broken)})',
             'code these masks again, with pycocotools.mask.encode',
         )
-    if bare:
+    if bare and len(bare) == len(objects):
+        report.problem(
+            f'{split}: none of the {len(bare)} masks holds a pixel',
+            'draw polygons around the objects; a detector without masks does not need them',
+        )
+    elif bare:
         report.note(f'{split}: {len(bare)} masks hold no pixel (annotation ids {some(bare)})')
     text = f'{split}: {len(apart)} of {len(objects)} masks do not lie in their box'
     if len(apart) > len(objects) / 2:
@@ -161,8 +201,10 @@ def _check_contents(report: Report, split: str, sizes: dict, objects: list[dict]
 
 
 def _box_of(code: Any, size: tuple[int, int]) -> tuple[float, ...]:
-    """Left, top, width and height of a mask."""
+    """Left, top, width and height of a mask; 0 if it holds no pixel."""
     if isinstance(code, list):
+        if not any(map(_has_area, code)):
+            return (0.0,) * 4
         points = np.array(list(chain.from_iterable(code)), dtype=float).reshape(-1, 2)
         low, high = points.min(axis=0), points.max(axis=0)
         return (*low, *(high - low))
@@ -170,6 +212,12 @@ def _box_of(code: Any, size: tuple[int, int]) -> tuple[float, ...]:
         code = masks.frPyObjects(code, *size)
     masks.decode(code)
     return tuple(masks.toBbox(code))
+
+
+def _has_area(polygon: list[float]) -> bool:
+    """Whether a polygon is more than a point or a line, by the shoelace formula."""
+    x, y = (np.array(polygon[side::2], dtype=float) for side in (0, 1))
+    return abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) > 1e-6
 
 
 def _iou(box: tuple[float, ...], other: list[float]) -> float:

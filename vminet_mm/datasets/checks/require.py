@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from ...errors import ConfigError
 from ..config_parts import leaf_datasets
-from .check import build
+from .check import build, cannot_read
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_annotations
 from .folders import folders_match
@@ -79,7 +79,11 @@ def _check_lists(report: Report, split: str, leaf: dict) -> None:
         return
     reader = reader_of(kind)
     if reader in LIST_CHECKS and '://' not in str(dataset.ann_file):
-        LIST_CHECKS[reader](report, split, dataset)
+        try:
+            LIST_CHECKS[reader](report, split, dataset)
+        except Exception as error:  # of entries that no check has thought of
+            cannot_read(report, split, error)
+            return
     classes = dataset.metainfo.get('classes')
     if reader == 'CustomDataset' and not dataset.ann_file and dataset.with_label:
         is_remote = '://' in dataset.img_prefix
