@@ -13,11 +13,13 @@ from vminet_mm.analysis.traffic import (
     Passes,
     Traffic,
     TrafficCounter,
+    as_on_cuda,
     count_model,
     count_passes,
     to_json,
     to_table,
 )
+from vminet_mm.ops import choose_op
 
 
 def count(function, *args: object) -> Traffic:
@@ -76,28 +78,59 @@ def count_small(text: str) -> ModelTraffic:
 
 
 def test_fused_kernels_read_as_documented() -> None:
-    """One kernel forward: Q, K and the output, each as wide as two P, see ops/README."""
-    fused = count_small('vminet-ti:impl=triton').blocks[2].passes.infer
-    none = count_small('vminet-ti:attention=none').blocks[2]
-    assert none.shape == (32, 96, 4, 4) and none.times == 18
-    assert none.unit == 2 * 32 * 96 * 4 * 4
-    # what stands there without attention: W1 alone (read 1 P, written 2), ReLU6 (4), no K
-    kept = none.passes.infer.bytes - 4 * none.unit
-    attention = fused.bytes - kept - 2 * none.unit  # less K: written (2)
-    weights = 2 * (192 * 96 + 192) * 2 * 2 + 4 * 4 * 192 * 10  # of their copy, and of the fields
-    assert 6 * none.unit <= attention < 7 * none.unit + weights
+    """Q and K written and read, each as wide as two P, and nothing of the attention between."""
+    block = count_small('vminet-ti:impl=triton,deploy').blocks[2]
+    assert block.shape == (32, 96, 4, 4) and block.times == 18
+    assert block.unit == 2 * 32 * 96 * 4 * 4
+    # the depth-wise convolution, U to Q and K, those and X to the output
+    passes = (1 + 1) + (1 + 4) + (4 + 1 + 1)
+    weights = 2 * (49 * 96 + 3 * 192 * 96 + 2 * 192 + 96)
+    fields = 16 * 2 + 192 * 16 + 2 * 2  # alpha, mask, scale and beta
+    context = 2 * 4 * 32 * 192  # written and read
+    assert block.passes.infer == Traffic(passes * block.unit + weights + fields + context, 3)
+
+
+def test_operator_alone_moves_what_its_table_says() -> None:
+    """Contiguous blocks: one kernel forward reads Q and K and writes the output."""
+    native, images, channels = (4, 4), 32, 192
+    op = choose_op('matrix', 'triton')
+    with as_on_cuda():
+        query, key = torch.empty(images, 2 * channels, *native, dtype=torch.float16).chunk(2, 1)
+        mask = torch.empty(16, channels, dtype=torch.bool)
+        fields = torch.empty(native), mask, torch.empty(1), torch.empty(1)
+        traffic = count(op, query, key, *fields, 'pool', (16, 16))
+    context = 4 * images * channels
+    assert traffic == Traffic(3 * 2 * query.numel() + 4 * 16 + mask.numel() + context, 1)
 
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last], ids=str)
 def test_counts_of_xs(layout: torch.memory_format) -> None:
     """No more than what docs/benchmarks/README.md shows, for images of either format."""
     folded = count_model(parse_spec('vminet-xs:impl=triton,deploy'), memory_format=layout)
-    assert folded.in_units(lambda passes: passes.infer.bytes) < 20.15
-    assert [block.passes.infer.launches for block in folded.blocks] == [7, 5, 5, 5]
+    assert folded.in_units(lambda passes: passes.infer.bytes) < 13.15
+    assert [block.passes.infer.launches for block in folded.blocks] == [4, 4, 3, 3]
     trained = count_model(parse_spec('vminet-xs:impl=triton'), memory_format=layout)
-    assert trained.in_units(lambda passes: passes.forward.bytes + passes.backward.bytes) < 66.75
-    assert [block.passes.forward.launches for block in trained.blocks] == [13, 11, 11, 11]
-    assert [block.passes.backward.launches for block in trained.blocks] == [18, 18, 16, 16]
+    assert trained.in_units(lambda passes: passes.forward.bytes + passes.backward.bytes) < 59.75
+    assert [block.passes.forward.launches for block in trained.blocks] == [8, 8, 7, 7]
+    assert [block.passes.backward.launches for block in trained.blocks] == [19, 19, 17, 17]
+
+
+@pytest.mark.parametrize(
+    ('size', 'there', 'back'),
+    [((224, 224), [3, 3, 2, 2], [5, 5, 3, 3]), ((800, 1280), [3] * 4, [10] * 4)],
+)
+def test_launches_of_the_attention(
+    size: tuple[int, int], there: list[int], back: list[int]
+) -> None:
+    """With the weights of the context; forward with W1, W2, W3 and the residual connection."""
+    spec = parse_spec('vminet-xs:impl=triton,img_size=224')
+    blocks = count_model(spec, 128 if size == (224, 224) else 2, size).blocks
+    convolution_and_norm = 5  # one, statistics and result, the count of batches, the bias of a mean
+    assert [b.passes.forward.launches - convolution_and_norm for b in blocks] == there
+    # four products, a bias, W1|W2 as one, two gradients rounded to half, the residual connection;
+    # two of the norm, two of the convolution, and no gradient for its bias
+    others = 4 + 1 + 1 + 2 + 1 + 2 + 2 + 1
+    assert [b.passes.backward.launches - others for b in blocks] == back
 
 
 def test_torch_moves_more_than_the_kernels() -> None:

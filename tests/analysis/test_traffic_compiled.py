@@ -7,6 +7,8 @@ from vminet_mm.analysis.model_zoo import parse_spec
 from vminet_mm.analysis.traffic import Traffic
 from vminet_mm.analysis.traffic_compiled import count_compiled, schedule, to_compiled_table
 
+LAST = torch.channels_last
+
 
 def test_fused_by_hand() -> None:
     x = torch.randn(3, 5)
@@ -23,5 +25,11 @@ def test_folded_block() -> None:
     weights = 2 * (49 * 96 + 3 * 192 * 96 + 2 * 192 + 96 + 192 * 16)
     assert 19 * block.unit < block.infer.bytes <= 19 * block.unit + weights + 2 * 4 * 32 * 192
     assert block.infer.launches == 5
+    last = count_compiled(
+        parse_spec('vminet-ti:impl=triton,deploy,img_size=64'), 32, (64, 64), memory_format=LAST
+    ).blocks[2]
+    # as in eager mode: the convolution 2, U to Q and K 5, and 6 more to the output
+    assert 13 * block.unit < last.infer.bytes <= 13 * block.unit + weights + 2 * 4 * 32 * 192
+    assert last.infer.launches == 3
     table = to_compiled_table([model])
     assert '18 x (32, 96, 4, 4)' in table and 'mean' in table

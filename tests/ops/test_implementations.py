@@ -51,13 +51,15 @@ def test_auto_chooses_passes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(implementations, 'kernels_are_right', lambda form: True)
     monkeypatch.setattr(implementations, '_load', lambda form, impl: op_named(impl))
     half, single = (SimpleNamespace(is_cuda=True, dtype=x) for x in (torch.float16, torch.float32))
-    there, back = choose_op('matrix').passes
+    there, back, can_fuse = choose_op('matrix').passes
     assert (there(half), back(half)) == ('triton forward', 'triton backward')
     assert (there(single), back(single)) == ('torch forward', 'torch backward')
+    assert (can_fuse(half), can_fuse(single)) == ('triton alone', 'torch alone')
 
 
 def op_named(impl: str) -> SimpleNamespace:
-    return SimpleNamespace(passes=(lambda x: f'{impl} forward', lambda x: f'{impl} backward'))
+    parts = ('forward', 'backward', 'alone')
+    return SimpleNamespace(passes=tuple(lambda x, part=part: f'{impl} {part}' for part in parts))
 
 
 def test_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:

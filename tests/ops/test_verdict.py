@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vminet_mm.ops import matrix_torch, matrix_triton, verdict
+from vminet_mm.ops import matrix_project_triton, matrix_torch, matrix_triton, verdict
 from vminet_mm.ops.verdict import Verdict
 
 DTYPES = (torch.float32, torch.float16)
@@ -103,6 +103,26 @@ def test_wrong_kernels_mean_torch_and_a_line(
     verdict.kernels_are_right.cache_clear()
     (line,) = log
     assert line.startswith("impl='auto' takes torch: ") and message in line
+
+
+def test_passes_of_a_block_are_compared(
+    monkeypatch: pytest.MonkeyPatch, kernel_device: torch.device
+) -> None:
+    project, backward, can_fuse = matrix_project_triton.separable_attention.passes
+
+    def wrong(part: int) -> Callable:
+        def pass_of(*args) -> tuple:
+            found = (project if part < 3 else backward)(*args)
+            return *found[: part % 3], found[part % 3] + 0.1, *found[part % 3 + 1 :]
+
+        return pass_of
+
+    for part, name in enumerate(('output', 'Q and K', 'context', 'gradient of Q and K')):
+        passes = (wrong(part), backward) if part < 3 else (project, wrong(part))
+        op = matrix_project_triton.separable_attention
+        monkeypatch.setattr(op, 'passes', (*passes, can_fuse))
+        found = verdict.full_verdict('matrix', kernel_device.type)
+        assert not found.right and f'{name} of a block of the matrix kernels' in found.reason
 
 
 @pytest.mark.parametrize('op', [right, wrong_output])

@@ -6,7 +6,7 @@ launch; views move nothing. Exceptions are what CUDA does otherwise:
 - A bias after a convolution is a pass of its own, and a convolution's backward is one kernel for
   each gradient, each of which reads the gradient of the output.
 - A batch norm in training mode reads its input twice, forward and backward.
-- Our kernels read Q and K once or twice, see the table in ``vminet_mm/ops/README.md``.
+- Our kernels read what the tables in ``vminet_mm/ops/README.md`` say.
 - A 1x1 convolution in channels_last is a matrix product with its bias, see
   ``vminet_mm/ops/pointwise.py``; a convolution before a batch norm in training has no bias, see
   ``vminet_mm/models/conv_norm.py``; and half precision is computed in channels_last by default.
@@ -42,6 +42,7 @@ MATRIX_OPS = (
     'vminet_mm::separable_attention_backward',
     'vminet_mm::separable_attention_joint_backward',
 )
+EMBED_OP = 'vminet_mm::embed'  # of vminet_mm.ops.matrix_project_triton
 HALVES = (torch.float16, torch.bfloat16)
 # they only allocate
 ALLOCATIONS = ('empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided')
@@ -113,8 +114,11 @@ class TrafficCounter(TorchDispatchMode):
         kwargs: dict | None = None,
     ) -> object:
         out = func(*args, **(kwargs or {}))
-        if func.overloadpacket._qualified_op_name in MATRIX_OPS:
+        name = func.overloadpacket._qualified_op_name
+        if name in MATRIX_OPS:
             self.total += _matrix_kernels(func, args, out)
+        elif name == EMBED_OP:
+            self.total += _embed_kernel(args, out)
         else:
             self.total += _operation(func, args, kwargs or {}, out)
         return out
@@ -178,6 +182,18 @@ def _matrix_kernels(func: torch._ops.OpOverload, args: tuple, out: tuple) -> Tra
     return traffic
 
 
+def _embed_kernel(args: tuple, out: tuple) -> Traffic:
+    """U read once; the context of each token tile, which torch adds where there are several."""
+    from ..ops import matrix_project_triton
+
+    query_key, context = out
+    tiles = matrix_project_triton.embed_grid(query_key.flatten(2).chunk(2, 1)[0])[0][0]
+    traffic = Traffic(_bytes(args) + _bytes(out), 1)
+    if tiles > 1:
+        traffic += Traffic(2 * tiles * _bytes(context), 1)
+    return traffic
+
+
 def _bytes(tree: object) -> int:
     """The bytes of the distinct tensors of a tree; what is expanded counts once."""
     tensors = {id(x): x for x in tree_leaves(tree) if isinstance(x, Tensor)}
@@ -228,7 +244,7 @@ def count_model(
         memory_format: Of the images and the weights.
     """
     model = build_model(spec, size).to(dtype=dtype, memory_format=memory_format)
-    with _as_on_cuda() as fake:
+    with as_on_cuda() as fake:
         with FakeCopyMode(fake):
             model = copy.deepcopy(model)
         images = torch.empty(batch, 3, *size, dtype=dtype).to(memory_format=memory_format)
@@ -267,7 +283,7 @@ def is_block(module: nn.Module) -> bool:
 
 
 @contextmanager
-def _as_on_cuda() -> Iterator[FakeTensorMode]:
+def as_on_cuda() -> Iterator[FakeTensorMode]:
     """Fake tensors, which our operators take to their kernels."""
     try:
         from ..ops import matrix_triton, pointwise, recurrent_triton

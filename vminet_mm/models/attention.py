@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..ops import (
+    add_branch,
     apply_pointwise,
     attend_and_project,
     can_project_matrix,
@@ -84,16 +85,47 @@ class VMISA(nn.Module):
         """Map (B, C, H, W) to ReLU6(Y), (B, D, H, W); any H and W from 1 up."""
         return self.attend(*self.inputs(x))
 
-    def project(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
-        """``conv(self(x))``, which keeps less for the backward pass."""
-        is_folded = hasattr(self, 'query_key')
-        if is_folded or not can_project_matrix(
+    def projects(self, x: Tensor) -> bool:
+        """Whether :meth:`project` does more than a call: with gradients always.
+
+        Without them where kernels compute both, unless a hook waits for the output of this module.
+        """
+        if torch.is_grad_enabled():
+            return True
+        is_hooked = self._forward_hooks or self._forward_pre_hooks
+        return not is_hooked and can_project_matrix(
             self.op, x, self.alpha, self.mask, self.context_resize
-        ):
-            return attend_and_project(self.attend, conv, *self.inputs(x))
-        fields = self.alpha, self.mask, self.scale, self.beta
-        options = self.context_resize, self.mask_spans
-        return project_matrix(self.op, x, self.query, self.key, fields, conv, *options)
+        )
+
+    def project(
+        self,
+        x: Tensor,
+        conv: nn.Conv2d,
+        residual: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
+        """``residual + keep conv(self(x))`` in few passes, which keeps less for the backward pass.
+
+        Args:
+            x (Tensor): (B, C, H, W).
+            conv (nn.Conv2d): W3.
+            residual (Tensor, optional): (B, C, H, W). Defaults to None, for none.
+            keep (Tensor, optional): (B, 1, 1, 1), a factor for each image. Defaults to None, for 1.
+        """
+        if can_project_matrix(self.op, x, self.alpha, self.mask, self.context_resize):
+            fields = self.alpha, self.mask, self.scale, self.beta
+            linears = *self._linears(), conv.weight, conv.bias
+            options = self.context_resize, self.mask_spans
+            return project_matrix(self.op, x, linears, fields, *options, residual, keep)
+        branch = attend_and_project(self.attend, conv, *self.inputs(x))
+        return branch if residual is None else add_branch(residual, branch, keep)
+
+    def _linears(self) -> tuple[Tensor, ...]:
+        """Weight and bias of W1 and of W2."""
+        if hasattr(self, 'query_key'):  # folded
+            weights, biases = self.query_key.weight.chunk(2), self.query_key.bias.chunk(2)
+            return weights[0], biases[0], weights[1], biases[1]
+        return self.query.weight, self.query.bias, self.key.weight, self.key.bias
 
     def inputs(self, x: Tensor) -> tuple[Tensor, ...]:
         """The tensors that :meth:`attend` depends on: Q and K as one (B, 2D, H, W), and fields."""
@@ -177,9 +209,20 @@ class NoAttention(nn.Module):
         """Map (B, C, H, W) to (B, D, H, W)."""
         return self.attend(*self.inputs(x))
 
-    def project(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
-        """``conv(self(x))``, as in :class:`VMISA`."""
-        return attend_and_project(self.attend, conv, *self.inputs(x))
+    def projects(self, x: Tensor) -> bool:
+        """As in :class:`VMISA`."""
+        return torch.is_grad_enabled()
+
+    def project(
+        self,
+        x: Tensor,
+        conv: nn.Conv2d,
+        residual: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
+        """``residual + keep conv(self(x))``, as in :class:`VMISA`."""
+        branch = attend_and_project(self.attend, conv, *self.inputs(x))
+        return branch if residual is None else add_branch(residual, branch, keep)
 
     def inputs(self, x: Tensor) -> tuple[Tensor]:
         """What :meth:`attend` depends on, as in :class:`VMISA`."""

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 
 from ..checkpoints.formats import current_name
-from ..ops import apply_pointwise
+from ..ops import add_branch, apply_pointwise, pointwise_dtype
 from .attention import build_attention
 from .conv_norm import conv_without_bias, drops_bias
 from .options import parse_attn
@@ -94,21 +94,25 @@ class VMISABlock(BaseModule):
         """Map (B, C, H, W) to the same shape; any H and W from 1 up."""
         if self.with_cp and torch.is_grad_enabled():
             branch = checkpoint(
-                self._branch,
+                lambda x: self._project(self.dwconv(x)),
                 x,
                 use_reentrant=False,
                 context_fn=lambda: (nullcontext(), _frozen_running_stats(self)),
             )
-        else:
-            branch = self._branch(x)
-        return add_branch(x, branch, self.drop_path)
+            return add_branch(x, branch, draw_path(branch, branch.dtype, self.drop_path))
+        u = self.dwconv(x)
+        if self.attn.projects(u) and not hasattr(self.proj, 'bn'):
+            keep = draw_path(u, pointwise_dtype(u), self.drop_path)
+            return self.attn.project(u, self.proj.conv, x, keep)
+        branch = self._project(u)
+        return add_branch(x, branch, draw_path(branch, branch.dtype, self.drop_path))
 
-    def _branch(self, x: Tensor) -> Tensor:
-        x = self.dwconv(x)
-        if torch.is_grad_enabled() and not self.with_cp:
-            x = self.attn.project(x, self.proj.conv)
+    def _project(self, u: Tensor) -> Tensor:
+        """The branch from the input of the attention."""
+        if self.attn.projects(u) and not self.with_cp:  # what is computed twice keeps all once
+            x = self.attn.project(u, self.proj.conv)
         else:
-            x = apply_pointwise(self.proj.conv, self.attn(x))
+            x = apply_pointwise(self.proj.conv, self.attn(u))
         return self.proj.bn(x) if hasattr(self.proj, 'bn') else x
 
     @torch.no_grad()
@@ -136,12 +140,11 @@ class VMISABlock(BaseModule):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-def add_branch(x: Tensor, branch: Tensor, drop_path: DropPath) -> Tensor:
-    """``x + drop_path(branch)`` in one pass, with the random numbers that ``drop_path`` draws."""
+def draw_path(x: Tensor, dtype: torch.dtype, drop_path: DropPath) -> Tensor | None:
+    """The factors (B, 1, 1, 1) that ``drop_path`` draws for images (B, ...); None for 1."""
     if not (drop_path.training and drop_path.drop_prob > 0):
-        return x + branch
-    ones = branch.new_ones(len(branch), 1, 1, 1)
-    return torch.addcmul(x, branch, drop_path(ones))
+        return None
+    return drop_path(x.new_ones(len(x), 1, 1, 1, dtype=dtype))
 
 
 def fold_norm(layers: nn.Sequential) -> nn.Sequential:

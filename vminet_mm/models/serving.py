@@ -61,6 +61,10 @@ class ServedAttention(nn.Module):
             summary = summary[:, :, None, None]
         return F.relu6(summary + (embedding if self.gain == 1 else self.gain * embedding))
 
+    def projects(self, x: Tensor) -> bool:
+        """Never: a call is all."""
+        return False
+
 
 def serve(model: nn.Module, is_fixed: bool = False) -> None:
     """Replace the attention of every folded block of the matrix form, in place.

@@ -14,7 +14,7 @@ from .verdict import kernels_are_right
 _OPS = {
     ('matrix', 'reference'): ('reference', 'separable_attention'),
     ('matrix', 'torch'): ('matrix_torch', 'separable_attention'),
-    ('matrix', 'triton'): ('matrix_triton', 'separable_attention'),
+    ('matrix', 'triton'): ('matrix_project_triton', 'separable_attention'),
     ('recurrent', 'reference'): ('recurrent_reference', 'recurrent_attention'),
     ('recurrent', 'torch'): ('recurrent_torch', 'recurrent_attention'),
     ('recurrent', 'triton'): ('recurrent_triton', 'recurrent_attention'),

@@ -12,6 +12,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from . import reference
 from .context_weights import context_weights, spread
+from .project import project_apart
 
 
 def separable_attention(
@@ -96,7 +97,34 @@ def attend_backward(
     return grad_query_key, None, hidden, *grad_fields
 
 
-separable_attention.passes = (attend, attend_backward)
+def project(
+    x: Tensor,
+    linears: tuple[Tensor, ...],
+    fields: tuple[Tensor, Tensor, Tensor, Tensor],
+    residual: Tensor | None,
+    keep: Tensor | None,
+    context_resize: str,
+    spans: tuple[int, int],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``residual + keep (W3 attention + b3)`` of U, without gradients.
+
+    Args:
+        x: U (B, C, H, W).
+        linears: Weight and bias of W1, W2 and W3, (D, C, 1, 1) and (D), and (C, D, 1, 1) and (C).
+        fields: As for :func:`attend`, also the options.
+        residual: (B, C, H, W), or None for none.
+        keep: (B, 1, 1, 1), a factor for each image, or None for 1.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: The output (B, C, H, W), Q and K (B, 2D, H, W), the context
+        (B, D).
+    """
+    return project_apart(attend, x, linears, fields, residual, keep, context_resize, spans)
+
+
+# how the matrix form is computed from U to W3's output, and back, see :mod:`.matrix_project`; and
+# whether that is as good without a backward pass
+separable_attention.passes = (project, attend_backward, lambda x: False)
 
 
 def plain_attention(

@@ -110,9 +110,6 @@ def attend_backward(
     return grad_query_key, grad_bias, hidden, *_split(grad_fields, alpha, scale, beta)
 
 
-separable_attention.passes = (attend, attend_backward)
-
-
 @torch.library.custom_op('vminet_mm::separable_attention', mutates_args=())
 def _attention(
     query: Tensor,
@@ -131,7 +128,7 @@ def _attention(
         return out, context
     query, key = _flat(query, key)
     grid = choose_grid(query, MAX_TILE)
-    inputs, sizes = _context_inputs(out, alpha, mask, context_resize, mixed, whole)
+    inputs, sizes = context_inputs(out, alpha, mask, context_resize, mixed, whole)
     with torch.cuda.device_of(query):
         if not grid.one_tile:
             sums = context.new_empty(grid.tiles[0], *context.shape)
@@ -216,7 +213,7 @@ def _run_backward(
     """Write the first three, and return the gradients of alpha, scale and beta."""
     if not query.numel():
         return context.new_zeros(alpha.numel() + 2)
-    inputs, sizes = _context_inputs(query, alpha, mask, context_resize, mixed, whole)
+    inputs, sizes = context_inputs(query, alpha, mask, context_resize, mixed, whole)
     weights = _weights_of(query, alpha, context_resize)
     grad = grad.contiguous(memory_format=_memory_format(query)).flatten(2)
     query, key = _flat(query, key)
@@ -292,7 +289,7 @@ def _flat(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     return query, key
 
 
-def _context_inputs(
+def context_inputs(
     query: Tensor, alpha: Tensor, mask: Tensor, context_resize: str, mixed: int, whole: int
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     """The tensors and the numbers that the kernels find the weights of the context by."""

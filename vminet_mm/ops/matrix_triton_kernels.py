@@ -32,7 +32,7 @@ def _visible(mask, cell, n, i, D, L, mixed, whole):
 
 
 @triton.jit
-def _weights(
+def tile_weights(
     alpha, mask, row_first, row_values, column_first, column_values,
     H, W, W0, row_taps, column_taps, mixed, whole, n, i, D, L,
     BLOCK_D: tl.constexpr, BLOCK_L: tl.constexpr, ACC: tl.constexpr,
@@ -63,7 +63,7 @@ def context_sums_kernel(
     n = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
     i = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
     valid = (n < D)[:, None] & (i < L)[None, :]
-    weights = _weights(
+    weights = tile_weights(
         alpha, mask, row_first, row_values, column_first, column_values,
         H, W, W0, row_taps, column_taps, mixed, whole, n, i, D, L, BLOCK_D, BLOCK_L, ACC,
     )  # fmt: skip
@@ -89,7 +89,7 @@ def forward_kernel(
     valid = (n < D)[:, None] & (i < L)[None, :]
     s, b = tl.load(scale).to(ACC), tl.load(beta).to(ACC)
     if ONE_TILE:
-        weights = _weights(
+        weights = tile_weights(
             alpha, mask, row_first, row_values, column_first, column_values,
             H, W, W0, row_taps, column_taps, mixed, whole, n, i, D, L, BLOCK_D, BLOCK_L, ACC,
         )  # fmt: skip
@@ -159,7 +159,7 @@ def backward_kernel(
     i = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
     valid = (n < D)[:, None] & (i < L)[None, :]
     s, b = tl.load(scale).to(ACC), tl.load(beta).to(ACC)
-    weights = _weights(
+    weights = tile_weights(
         alpha, mask, row_first, row_values, column_first, column_values,
         H, W, W0, row_taps, column_taps, mixed, whole, n, i, D, L, BLOCK_D, BLOCK_L, ACC,
     )  # fmt: skip

@@ -57,6 +57,12 @@ def pointwise_gradients(
     )
 
 
+def pointwise_dtype(x: Tensor) -> torch.dtype:
+    """The dtype that a 1x1 convolution of x is computed in."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
 def is_product(x: Tensor) -> bool:
     """Whether a convolution of x is computed as a matrix product."""
     return x.is_cuda and is_last(x)

@@ -29,6 +29,40 @@ def attend_and_project(attend: Callable[..., Tensor], conv: nn.Conv2d, *inputs: 
     return _AttendAndProject.apply(attend, conv.weight, conv.bias, *inputs)
 
 
+def project_apart(
+    attend: Callable[..., tuple[Tensor, Tensor]],
+    x: Tensor,
+    linears: tuple[Tensor, ...],
+    fields: tuple[Tensor, ...],
+    residual: Tensor | None,
+    keep: Tensor | None,
+    *options: object,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`vminet_mm.ops.matrix_torch.project` by one operation for each of its parts.
+
+    Args:
+        attend: As :func:`vminet_mm.ops.matrix_torch.attend`.
+    """
+    query_weight, query_bias, key_weight, key_bias, weight, bias = linears
+    weights, biases = torch.cat([query_weight, key_weight]), torch.cat([query_bias, key_bias])
+    query_key = pointwise_conv(x, weights, biases)
+    with torch.autocast(x.device.type, enabled=False):
+        hidden, context = attend(query_key, *fields, *options)
+    branch = pointwise_conv(hidden, weight, bias)
+    return branch if residual is None else add_branch(residual, branch, keep), query_key, context
+
+
+def add_branch(x: Tensor, branch: Tensor, keep: Tensor | None = None) -> Tensor:
+    """``x + keep branch`` in one pass.
+
+    Args:
+        x: (B, C, H, W).
+        branch: Of the same shape.
+        keep: (B, 1, 1, 1), or None for 1.
+    """
+    return x + branch if keep is None else torch.addcmul(x, branch, keep)
+
+
 def keeps_inputs(elements: int) -> bool:
     """Whether to keep inputs of so many elements and compute what follows from them twice."""
     is_small = elements < MIN_ELEMENTS

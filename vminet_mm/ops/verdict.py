@@ -127,6 +127,9 @@ def _examine(form: str, dtypes: tuple[torch.dtype, ...], device: str) -> tuple[V
         ours = _op(form, 'triton')
         for dtype, layout, size in cases:
             wrong = _compare(ours, _op(form, 'torch'), form, dtype, layout, size, device)
+            if not wrong and _has_passes(ours, dtype, layout):
+                wrong = _compare_passes(ours, _op(form, 'torch'), dtype, size, device)
+                wrong = wrong and f'{wrong} of a block'
             if wrong:
                 where = f'{dtype}, {layout}, {size[0]} x {size[1]}'.replace('torch.', '')
                 reason = f'{wrong} of the {form} kernels differs from torch ({where})'
@@ -142,7 +145,8 @@ def _examine(form: str, dtypes: tuple[torch.dtype, ...], device: str) -> tuple[V
 
 def _op(form: str, impl: str) -> Callable[..., Tensor]:
     function = {'matrix': 'separable_attention', 'recurrent': 'recurrent_attention'}[form]
-    return getattr(import_module(f'.{form}_{impl}', __package__), function)
+    module = 'matrix_project_triton' if (form, impl) == ('matrix', 'triton') else f'{form}_{impl}'
+    return getattr(import_module(f'.{module}', __package__), function)
 
 
 def _compare(
@@ -158,18 +162,58 @@ def _compare(
     inputs, grad = _make_inputs(form, dtype, layout, size, device)
     found = zip(_results(ours, inputs, grad), _results(theirs, inputs, grad), strict=True)
     for (name, value), (_, expected) in found:
-        value, expected = value.double(), expected.double()
-        if value.shape != expected.shape or not bool(value.isfinite().all()):
-            return name
-        if value.ndim == 4:
-            allowed = TOLERANCES[dtype] * (1 + expected.abs())
-            outliers = ((value - expected).abs() > allowed).double().mean()
-            is_wrong = outliers > MAX_OUTLIERS
-        else:
-            is_wrong = (value - expected).norm() > MAX_SUM_ERROR * (1e-6 + expected.norm())
-        if bool(is_wrong):
+        if _differs(value, expected, dtype):
             return name
     return None
+
+
+def _has_passes(op: Callable[..., Tensor], dtype: torch.dtype, layout: torch.memory_format) -> bool:
+    """Whether an operator has kernels from U to a block's output."""
+    return hasattr(op, 'passes') and dtype in HALVES and layout == torch.channels_last
+
+
+def _compare_passes(
+    ours: Callable[..., Tensor],
+    theirs: Callable[..., Tensor],
+    dtype: torch.dtype,
+    size: tuple[int, int],
+    device: str,
+) -> str | None:
+    """As :func:`_compare`, of the passes from U to a block's output and back."""
+    inputs, grad = _make_inputs('matrix', dtype, torch.channels_last, size, device)
+    x, linears = inputs['query'].contiguous(memory_format=torch.channels_last), []
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):  # W1, W2, W3
+        weight = torch.rand(CHANNELS, CHANNELS, 1, 1, generator=generator) / CHANNELS
+        bias = torch.rand(CHANNELS, generator=generator) - 0.3
+        linears += [weight.to(device, dtype), bias.to(device, dtype)]
+    fields = [inputs[name] for name in ('alpha', 'mask', 'scale', 'beta')]
+    with torch.no_grad(), torch.autocast(device, enabled=False):
+        options = 'pool', inputs['spans']
+        outs = [op.passes[0](x, linears, fields, x, None, *options) for op in (ours, theirs)]
+        _, query_key, context = outs[1]
+        backs = [op.passes[1](grad, query_key, *fields, context, *options) for op in (ours, theirs)]
+    # torch leaves the sum of the gradient of Q and K to a convolution
+    names = (
+        *('the output', 'Q and K', 'the context', 'the gradient of Q and K', None),
+        *('the input of W3', 'the gradient of alpha', 'the gradient of scale'),
+        'the gradient of beta',
+    )
+    pairs = zip((*outs[0], *backs[0]), (*outs[1], *backs[1]), strict=True)
+    for name, (value, expected) in zip(names, pairs, strict=True):
+        if name and _differs(value, expected, dtype):
+            return name
+    return None
+
+
+def _differs(value: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+    value, expected = value.double(), expected.double()
+    if value.shape != expected.shape or not bool(value.isfinite().all()):
+        return True
+    if value.ndim == 4:
+        allowed = TOLERANCES[dtype] * (1 + expected.abs())
+        return bool(((value - expected).abs() > allowed).double().mean() > MAX_OUTLIERS)
+    return bool((value - expected).norm() > MAX_SUM_ERROR * (1e-6 + expected.norm()))
 
 
 def _make_inputs(
