@@ -85,6 +85,49 @@ def test_frozen_stages(name: str) -> None:
         tiny(name, frozen_stages=5)
 
 
+# of a parameter its layer: five blocks, the image before them, and what stands behind
+LAYERS = {
+    'EfficientVMamba': {
+        'patch_embed.0.weight': 0,
+        'layers.0.blocks.0.op.Ds': 1,
+        'layers.0.downsample.norm.bias': 1,
+        'layers.1.blocks.0.se.norm.bias': 2,
+        'layers.2.blocks.1.conv_pw.0.weight': 4,
+        'layers.2.downsample.reduction.weight': 4,
+        'layers.3.blocks.0.se.conv_reduce.bias': 5,
+        'outnorm3.weight': 6,
+    },
+    'LVT': {
+        'stages.0.0.proj.weight': 0,
+        'stages.0.1.0.norm1.weight': 1,
+        'stages.1.0.norm.weight': 1,
+        'stages.2.1.0.mlp.fc1.bias': 3,
+        'stages.3.0.proj.bias': 3,
+        'stages.3.1.1.attn.ds.weight': 5,
+    },
+    'VMamba': {
+        'patch_embed.7.bias': 0,
+        'layers.0.blocks.0.norm.bias': 1,
+        'layers.1.blocks.1.mlp.fc2.bias': 3,
+        'layers.1.downsample.1.weight': 3,
+        'layers.2.blocks.0.op.A_logs': 4,
+        'outnorm0.weight': 6,
+    },
+}
+
+
+@every_peer
+def test_layer_depth(name: str) -> None:
+    model = tiny(name, out_indices=(0, 3))
+    names = [key for key, _ in model.named_parameters()]
+    for key, layer in LAYERS[name].items():
+        assert key in names
+        assert model.get_layer_depth(f'backbone.{key}', 'backbone.') == (layer, 7)
+    assert model.get_layer_depth('head.fc.weight', 'backbone.') == (6, 7)
+    layers = [model.get_layer_depth(key)[0] for key in names]
+    assert set(layers) == set(range(6 if name == 'LVT' else 7)) and layers == sorted(layers)
+
+
 def test_norm_eval() -> None:
     model = tiny('EfficientVMamba', norm_eval=True).train()
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]

@@ -10,13 +10,11 @@ from torch.utils.checkpoint import checkpoint
 from ..checkpoints import load_peer
 from ..models.options import (
     check_choice,
-    check_count,
     check_fraction,
     check_init_cfg,
     parse_out_indices,
 )
 from ..models.pretrained import StrictlyPretrained
-from ..models.simple_fpn import LayerNorm2d
 
 
 class PeerBackbone(StrictlyPretrained):
@@ -76,6 +74,30 @@ class PeerBackbone(StrictlyPretrained):
         """Names of the modules whose maps (B, C, H, W), or tokens, tell what a model looks at."""
         return []
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Layer of a parameter, for layer-wise learning rate decay.
+
+        What embeds the image is layer 0, the blocks follow, each stage's last one with the
+        down-sampling behind it, and the last layer holds the norms of the outputs and whatever
+        stands behind the backbone.
+
+        Args:
+            param_name (str): The name of the parameter.
+            prefix (str): Where the backbone lies in the model, such as ``'backbone.'``. Defaults
+                to ``''``.
+
+        Returns:
+            tuple[int, int]: The layer, from 0, and the number of layers.
+        """
+        last = sum(self.arch.get('depths', [self.arch.get('num_layers')])) + 1
+        own = param_name.startswith(prefix)
+        depth = self.block_of(param_name.removeprefix(prefix)) if own else None
+        return last if depth is None else depth, last + 1
+
+    def block_of(self, name: str) -> int | None:
+        """The block of a parameter, from 1; 0 for the image's embedding, None behind the blocks."""
+        raise NotImplementedError
+
     def freeze_stages(self) -> None:
         """Take the gradients of the frozen stages away, and their norms' statistics.
 
@@ -100,85 +122,6 @@ class PeerBackbone(StrictlyPretrained):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
-
-
-class HierarchicalPeer(PeerBackbone):
-    """A backbone of four stages with a layer norm for each returned map.
-
-    Its parts are named as in VMamba's code: ``patch_embed``; ``layers.i`` with ``blocks`` and the
-    ``downsample`` behind them; and ``outnorm{i}``, of which the last one takes the classifier's
-    from a checkpoint.
-
-    Args:
-        arch (str | dict): See :class:`PeerBackbone`; with ``base_channels`` and ``depths``.
-        in_channels (int): Channels of the input image.
-        out_indices (int | Sequence[int]): See :class:`PeerBackbone`.
-        drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 at the
-            first.
-        with_cp (bool): Recompute blocks in the backward pass to save memory.
-        impl (str): Of the scan, see :func:`vminet_mm.ops.selective_scan.choose_scan`.
-        **options: The others of :class:`PeerBackbone`.
-    """
-
-    def __init__(
-        self,
-        arch: str | dict,
-        in_channels: int,
-        out_indices: int | Sequence[int],
-        drop_path_rate: float,
-        with_cp: bool,
-        impl: str,
-        **options: Any,
-    ) -> None:
-        super().__init__(arch, out_indices, 4, **options)
-        check_count('in_channels', in_channels)
-        depths = self.arch['depths']
-        self.out_channels = [self.arch['base_channels'] * 2**i for i in range(len(depths))]
-        rates = drop_path_rates(drop_path_rate, sum(depths))
-        self.with_cp, self.impl = with_cp, impl
-        self.patch_embed = self.make_stem(in_channels)
-        self.layers = nn.ModuleList()
-        for i, depth in enumerate(depths):
-            blocks = [self.make_block(i, next(rates)) for _ in range(depth)]
-            is_last = i == len(depths) - 1
-            downsample = nn.Identity() if is_last else self.make_downsample(i)
-            layer = dict(blocks=nn.Sequential(*blocks), downsample=downsample)
-            self.layers.append(nn.ModuleDict(layer))
-        for i in self.out_indices:
-            self.add_module(f'outnorm{i}', LayerNorm2d(self.out_channels[i]))
-        init_linear_layers(self)
-        self.freeze_stages()
-
-    def make_stem(self, in_channels: int) -> nn.Module:
-        """What makes the first stage's input (B, C_0, H / 4, W / 4) of the image."""
-        raise NotImplementedError
-
-    def make_block(self, stage: int, drop_path: float) -> nn.Module:
-        """A block of a stage."""
-        raise NotImplementedError
-
-    def make_downsample(self, stage: int) -> nn.Module:
-        """What stands between a stage and the next one."""
-        raise NotImplementedError
-
-    def stages_from_stem(self) -> list[nn.Module]:
-        """The stem and the stages, each with the down-sampling behind it."""
-        return [self.patch_embed, *self.layers]
-
-    def layers_to_explain(self) -> list[str]:
-        """The last block of each stage."""
-        return [f'layers.{i}.blocks.{n - 1}' for i, n in enumerate(self.arch['depths'])]
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) per output."""
-        x = self.patch_embed(x)
-        outputs = []
-        for i, layer in enumerate(self.layers):
-            x = layer['blocks'](x)
-            if i in self.out_indices:
-                outputs.append(getattr(self, f'outnorm{i}')(x))
-            x = layer['downsample'](x)
-        return tuple(outputs)
 
 
 class Recomputable(nn.Module):

@@ -201,29 +201,14 @@ class ColumnarPeer(PeerBackbone):
         """What the last layer mixes: behind it a class token alone has gradients."""
         return [f'layers.{len(self.layers) - 1}.norm']
 
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Layer of a parameter, for layer-wise learning rate decay.
-
-        Patches and positions are layer 0, the layers follow, and the last one holds the norms of
-        the outputs and whatever stands behind the backbone.
-
-        Args:
-            param_name (str): The name of the parameter.
-            prefix (str): Where the backbone lies in the model, such as ``'backbone.'``. Defaults
-                to ``''``.
-
-        Returns:
-            tuple[int, int]: The layer, from 0, and the number of layers.
-        """
-        return layer_depth(len(self.layers), param_name, prefix)
+    def block_of(self, name: str) -> int | None:
+        """See :meth:`.backbone.PeerBackbone.get_layer_depth`."""
+        return layer_of(name)
 
 
-def layer_depth(layers: int, param_name: str, prefix: str) -> tuple[int, int]:
-    """What :meth:`ColumnarPeer.get_layer_depth` returns, for a number of layers."""
-    number = layers + 2
-    part, *rest = param_name.removeprefix(prefix).split('.')
-    if not param_name.startswith(prefix):
-        return number - 1, number
+def layer_of(name: str) -> int | None:
+    """The layer of a parameter, from 1; 0 for patches and positions, None behind the layers."""
+    part, *rest = name.split('.')
     if part in ('patch_embed', 'pos_embed', 'cls_token'):
-        return 0, number
-    return (int(rest[0]) + 1 if part == 'layers' else number - 1), number
+        return 0
+    return int(rest[0]) + 1 if part == 'layers' else None

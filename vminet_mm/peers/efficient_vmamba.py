@@ -15,7 +15,8 @@ from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 from ..models.simple_fpn import LayerNorm2d
-from .backbone import HierarchicalPeer, Linear2d, Recomputable, pad_to_multiple
+from .backbone import Linear2d, Recomputable, pad_to_multiple
+from .hierarchical import HierarchicalPeer
 from .ss2d import SS2D
 
 SCAN_RATIO, STATE_SIZE = 2, 16

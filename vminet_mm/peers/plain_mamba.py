@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..models.options import check_count, parse_size
 from ..ops.selective_scan import scan_order, scan_steps
 from .backbone import PeerBackbone, Recomputable, drop_path_rates, pad_to_multiple
-from .columnar import Size, layer_depth, number_of_layers, resize_positions, square_grid
+from .columnar import Size, layer_of, number_of_layers, resize_positions, square_grid
 from .mamba import MambaMixer
 
 ORDERS = ('zigzag_row', 'zigzag_row_reversed', 'zigzag_column', 'zigzag_column_reversed')
@@ -222,9 +222,9 @@ class PlainMamba(PeerBackbone):
         """The last layer."""
         return [f'layers.{len(self.layers) - 1}']
 
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Layer of a parameter, see :meth:`.columnar.ColumnarPeer.get_layer_depth`."""
-        return layer_depth(len(self.layers), param_name, prefix)
+    def block_of(self, name: str) -> int | None:
+        """See :meth:`.backbone.PeerBackbone.get_layer_depth`."""
+        return layer_of(name)
 
     def _norm_name(self, layer: int) -> str:
         return 'ln1' if layer == len(self.layers) - 1 else f'norm_layer{layer}'

@@ -11,7 +11,8 @@ from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 from ..models.simple_fpn import LayerNorm2d
-from .backbone import HierarchicalPeer, Linear2d, Recomputable
+from .backbone import Linear2d, Recomputable
+from .hierarchical import HierarchicalPeer
 from .ss2d import SS2D
 
 MLP_RATIO = 4
