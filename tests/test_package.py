@@ -160,6 +160,6 @@ def test_shipped_configs_are_found_from_anywhere(run, installed: Path) -> None:
 
 def test_messages_name_what_is_there(run, installed: Path) -> None:
     said = run('-m', 'vminet_mm', 'train', 'missing.py', code=1)
-    assert f'those shipped are in {installed}/vminet_mm/.mim/configs' in said
+    assert f'{installed}/vminet_mm/.mim/configs' in said
     said = run('-m', 'vminet_mm', 'train', 'configs/cls/vminet-ti_mini.py', code=1)
     assert 'vminet_mm make-mini-data' in said

@@ -94,7 +94,7 @@ def test_objects_and_growth_are_told_below_the_table() -> None:
         for k in (1, 2)
     ]
     text = to_table(make_report(SETTINGS, rows, baseline='a'))
-    assert 'objects found in a batch, at random weights: a 200' in text
+    assert 'at random weights: a 200' in text
     assert 'a, infer: time grows as pixels^1.000, memory as pixels^2.000' in text
     assert 'backward' not in text
 

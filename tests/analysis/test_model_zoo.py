@@ -83,7 +83,7 @@ def test_wrong_specs_list_the_choices(text: str, message: str) -> None:
 
 def test_timm_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('vminet_mm.analysis.model_zoo.find_spec', lambda name: None)
-    with pytest.raises(ValueError, match=r'needs the package timm: pip install .*\[bench\]'):
+    with pytest.raises(ValueError, match=r'pip install .*\[bench\]'):
         parse_spec('starnet_s4')
 
 

@@ -135,7 +135,7 @@ UNTRAINABLE = {
         CLASSIFIER,
         {'model.head.num_classes': 4},
         {},
-        'model.head.num_classes is 4, the data have 5 classes -> --cfg-options '
+        'model.head.num_classes is 4 -> --cfg-options '
         'model.head.num_classes=5',
     ),
     'top-k of too few classes (validation)': (
@@ -235,7 +235,7 @@ def test_data_that_are_absent(tmp_path: Path) -> None:
 
 
 def test_data_root_without_a_place() -> None:
-    with pytest.raises(ConfigError, match='no data set of the config has a data_root to replace'):
+    with pytest.raises(ConfigError, match='data_root'):
         set_data_root(Config(dict(train_dataloader=dict(dataset=dict(type='X')))), '.')
 
 

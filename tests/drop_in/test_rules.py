@@ -184,9 +184,7 @@ def test_what_does_not_fit_is_noticed() -> None:
             swapped(backbone=RESNET, neck=neck)
     with pytest.raises(SwapError, match='H: in_channels 16 of maps'):
         swapped(backbone=RESNET, decode_head=dict(type='H', in_channels=16, in_index=2))
-    with pytest.raises(
-        SwapError, match=r'FPN wants maps of different strides, and gets \(24, 24, 24\)'
-    ):
+    with pytest.raises(SwapError, match=r'strides, .*\(24, 24, 24\)'):
         swapped(
             backbone=backbone((8, 1), (16, 2), (32, 4)),
             neck=dict(type='FPN', in_channels=[8, 16, 32]),

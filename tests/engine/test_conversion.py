@@ -171,7 +171,7 @@ def test_incomplete_sources(write: Callable, tmp_path: Path) -> None:
 def test_destination(write: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, dst = write(published('first')), tmp_path / 'mm.pth'
     dst.write_text('precious')
-    with pytest.raises(CheckpointError, match=r'mm.pth exists; overwrite it with --force'):
+    with pytest.raises(CheckpointError, match=r'--force'):
         convert(path, dst)
     with pytest.raises(CheckpointError, match='exists; give the name of a file'):
         convert(path, tmp_path, force=True)
@@ -208,7 +208,7 @@ def test_tool(
     printed = capsys.readouterr().out
     assert f'{path} [state_dict_ema]: VMINet, first release\n' in printed
     assert re.search(r"mm.pth: 147 tensors, arch=.*, proj_bn=True.*mask='none'", printed)
-    assert 'config: none of configs/cls has these options' in printed
+    assert 'none of configs/cls' in printed
     bias = torch.load(dst, weights_only=True)['state_dict']['head.fc.bias']
     torch.testing.assert_close(bias, published('first', 1)['head.bias'])
     with pytest.raises(SystemExit) as caught:

@@ -99,7 +99,7 @@ def test_no_file(detector: Exported, tmp_path: Path) -> None:
         open_session(tmp_path / 'half.onnx')
     with pytest.raises(ConfigError, match='there is no file'):
         open_session(tmp_path / 'none.onnx')
-    with pytest.raises(ConfigError, match='onnxruntime has no TpuProvider here; there are: '):
+    with pytest.raises(ConfigError, match='TpuProvider'):
         open_session(detector.done.path, 'TpuProvider')
     model = onnx.load(detector.done.path)
     model.opset_import[0].version = 99

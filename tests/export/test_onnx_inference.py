@@ -126,5 +126,5 @@ def test_other_files(tmp_path: Path, photo: str) -> None:
     path = str(tmp_path / 'other.onnx')
     opset = helper.make_opsetid('', 20)
     onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=10), path)
-    with pytest.raises(SystemExit, match='was not made by tools/deployment/export_onnx.py'):
+    with pytest.raises(SystemExit, match='export_onnx.py'):
         SCRIPT['main'](Namespace(model=path, image=photo, out=None, keep_size=True, top=5))

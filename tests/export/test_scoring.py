@@ -65,9 +65,9 @@ def test_detector(detector: Exported) -> None:
 
 def test_wrong_files(exports: dict[str, Exported], tmp_path: Path) -> None:
     cfg, classifier = exports['fpn'].cfg, exports['classifier'].done.path
-    with pytest.raises(ConfigError, match='is for classification, and .* for detection'):
+    with pytest.raises(ConfigError, match='for classification, .* detection'):
         OnnxModel(classifier, cfg)
-    with pytest.raises(ConfigError, match="has no output 'boxes', which the metrics need"):
+    with pytest.raises(ConfigError, match="no output 'boxes'"):
         OnnxModel(exports['fpn'].done.path, cfg)
     (tmp_path / 'text.onnx').write_text('no model')
     with pytest.raises(ConfigError, match='truncated, or no ONNX file'):

@@ -195,7 +195,7 @@ def test_video(models: Models, images: list[Path], tmp_path: Path) -> None:
     assert [p.to_dict()['frame'] for p in found] == [0, 1, 2, 3, 4]
     alone = model(found[3].image)[0]
     assert alone.contents(0)['top'][0] == pytest.approx(found[3].contents(0)['top'][0])
-    with pytest.raises(InputError, match=r'clip\.avi is a video: give a Video of it to stream'):
+    with pytest.raises(InputError, match=r'clip\.avi is a video'):
         model(path)
 
 

@@ -157,7 +157,7 @@ def test_training() -> None:
     assert maps[0][1, :, :, 9:].eq(0).all() and maps[0][1, :, :, 8].ne(0).any()
     maps[3].sum().backward()
     assert model.stem[0].conv.weight.grad.count_nonzero()
-    with pytest.raises(ValueError, match='must not take statistics: train with norm_eval=True'):
+    with pytest.raises(ValueError, match='norm_eval=True'):
         backbone().train()(batch_of(images, (64, 64)))
 
 
@@ -206,12 +206,12 @@ def test_sizes_belong_to_one_tensor() -> None:
     batch = set_image_sizes(torch.zeros(1, 3, 32, 32), [(32, 20)])
     assert image_sizes(batch) == ((32, 20),)
     for other in (batch.clone(), batch + 1, batch[:, :, :16], torch.zeros_like(batch)):
-        with pytest.raises(ValueError, match='this batch does not carry them.*SizedDataPre'):
+        with pytest.raises(ValueError, match='SizedDataPre'):
             backbone()(other)
 
 
 def test_export_is_refused() -> None:
-    with pytest.raises(ConfigError, match='mask_padding=True cannot be exported.*=False exports'):
+    with pytest.raises(ConfigError, match='mask_padding=True cannot'):
         make_outputs('detection', nn.Sequential(backbone()))
 
 

@@ -134,7 +134,7 @@ def test_fields_by_hand() -> None:
         'alpha M, mean': [[0.5, 2], [-3, 4]],
         'alpha M, n=1': [[0, 2], [-3, 4]],
     }
-    with pytest.raises(ValueError, match='no hidden channel 2 in a block that has 0 to 1'):
+    with pytest.raises(ValueError, match='channel 2 .*0 to 1'):
         token_fields(attn, channels=[2])
 
 
@@ -152,7 +152,7 @@ def test_blocks_are_found_by_name() -> None:
     assert found is model[1]
     assert list(find_attentions(found, ['3.2', '1.1'])) == ['3.2', '1.1']
     assert find_attentions(found)['3.2'] is found.stages[2][2].attn
-    with pytest.raises(ValueError, match='no block 2.1; choose among 1.1, 3.1, 3.2'):
+    with pytest.raises(ValueError, match='2.1; choose among 1.1, 3.1, 3.2'):
         find_attentions(found, ['2.1'])
     with pytest.raises(ValueError, match="attention='none'"):
         find_attentions(backbone(attention='none'))
@@ -174,7 +174,7 @@ def test_receptive_field_of_a_convolution_is_its_kernel() -> None:
 
 def test_receptive_field_of_images_that_carry_their_sizes() -> None:
     model, image = backbone(mask_padding=True), torch.randn(1, 3, 24, 40)
-    with pytest.raises(ValueError, match='mask_padding=True needs the size of each image'):
+    with pytest.raises(ValueError, match='mask_padding=True'):
         receptive_field(model, [image])
     field = receptive_field(model, [set_image_sizes(image, [(24, 40)])])
     model.mask_padding = False

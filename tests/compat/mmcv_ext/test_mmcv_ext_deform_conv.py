@@ -195,7 +195,7 @@ def test_modulated_deform_conv_reinterprets_larger_offsets(device, dtype):
 def test_too_small_offsets_raise(device):
     image, weight = torch.randn(1, 3, 6, 6, device=device), torch.randn(4, 3, 3, 3, device=device)
     offset, mask = torch.zeros(1, 18, 5, 5, device=device), torch.zeros(1, 9, 6, 6, device=device)
-    with pytest.raises(ValueError, match=r'offset of shape \(1, 18, 5, 5\) is too small'):
+    with pytest.raises(ValueError, match=r'offset of shape \(1, 18, 5, 5\)'):
         modulated_deform_conv2d(image, offset, mask, weight, None, 1, 1)
     with pytest.raises(RuntimeError, match='offset'):  # mmcv checks the first version's
         deform_conv2d(image, offset, weight, 1, 1)

@@ -100,7 +100,7 @@ def test_own_data_set_that_takes_no_lazy_init() -> None:
     cfg = config('train', dict(type=OwnDataset, ann_file='a.json'))
     assert require_sound_lists(cfg, ('train',)) is None
     cfg.model = dict(bbox_head=dict(num_classes=2))
-    with pytest.raises(ConfigError, match='num_classes is 2, the data have 3 classes'):
+    with pytest.raises(ConfigError, match='num_classes is 2, .* 3 classes'):
         require_sound_lists(cfg, ('train',))
 
 

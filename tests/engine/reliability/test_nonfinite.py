@@ -115,7 +115,7 @@ def spoil_weight(model: Model) -> None:
 def test_layer_with_a_spoilt_weight(tmp_path: Path) -> None:
     said, lines = stopped(runner(tmp_path, At(4, spoil_weight)))
     assert said.startswith('stopped at iteration 5 (in epoch 2), whose loss is not finite')
-    assert f'{tmp_path}/{NON_FINITE} holds the state before that iteration' in said
+    assert f'{tmp_path}/{NON_FINITE}' in said
     assert '--resume' in said and 'bfloat16' not in said
     assert lines == [
         'The loss of iteration 5 (in epoch 2) is not finite',
@@ -197,7 +197,7 @@ def test_checkpoint_with_spoilt_weights_is_refused(tmp_path: Path) -> None:
         train_cfg=dict(by_epoch=True, max_epochs=1),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=float('inf'))),
     )
-    with pytest.raises(ConfigError, match=r'6 weights are not finite, the first of them block\.fi'):
+    with pytest.raises(ConfigError, match=r'6 weights .*block\.fi'):
         run.train()
     assert not list(tmp_path.glob('*.pth'))
 
@@ -229,7 +229,7 @@ def test_hint_for_half_precision(tmp_path: Path) -> None:
         def before_train(self, runner: ResumableRunner) -> None:
             runner.optim_wrapper.cast_dtype = None  # on a GPU, that is float16
 
-    with pytest.raises(NonFiniteError, match='try optim_wrapper.dtype=bfloat16 or no --amp'):
+    with pytest.raises(NonFiniteError, match='optim_wrapper.dtype=bfloat16'):
         runner(tmp_path, Half(), At(1, overflow), optim_wrapper=wrapper).train()
 
 

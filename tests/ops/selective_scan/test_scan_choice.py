@@ -47,7 +47,7 @@ def test_choice_without_the_package() -> None:
     assert scan_name(implementations.kernel_scan, 'cpu') == 'torch'
     with pytest.raises(ImportError, match="install it or use impl='torch'"):
         choose_scan('mamba_ssm')
-    with pytest.raises(ValueError, match="unknown impl 'cuda'; choose one of auto, torch"):
+    with pytest.raises(ValueError, match="'cuda'; choose one of auto"):
         choose_scan('cuda')
 
 
@@ -66,7 +66,7 @@ def test_a_kernel_that_does_not_run(monkeypatch: pytest.MonkeyPatch, log: list[s
 
     install(monkeypatch, broken)
     assert scan_name(choose_scan()) == 'torch'
-    assert 'RuntimeError: undefined symbol of another torch' in log[0]
+    assert 'undefined symbol of another torch' in log[0]
 
 
 def test_the_kernel_gets_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
