@@ -8,7 +8,12 @@ _base_ = [
 width = 64
 roi_extractor = dict(out_channels=width, finest_scale=28, roi_layer=dict(sampling_ratio=2))
 model = dict(
-    backbone=dict(arch='ti', img_size=192, drop_path_rate=0.0),
+    backbone=dict(
+        arch='ti',
+        img_size=192,
+        drop_path_rate=0.0,
+        norm_cfg=dict(type='GN', num_groups=8),  # four unlike pictures make no statistics
+    ),
     neck=dict(in_channels=[24, 48, 96, 192], out_channels=width, num_outs=4),
     rpn_head=dict(
         in_channels=width,
