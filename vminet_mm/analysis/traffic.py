@@ -46,6 +46,8 @@ EMBED_OP = 'vminet_mm::embed'  # of vminet_mm.ops.matrix_project_triton
 HALVES = (torch.float16, torch.bfloat16)
 # they only allocate
 ALLOCATIONS = ('empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided')
+# they take the shape or the dtype of what they do not read
+FILLERS = ('zeros_like', 'ones_like', 'full_like', 'new_zeros', 'new_ones', 'new_full')
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def _operation(func: torch._ops.OpOverload, args: tuple, kwargs: dict, out: obje
         return Traffic(_bytes(args) + again * _bytes(args[:2]) + written, 1 + again)
     read = [x for x in args if isinstance(x, (Tensor, list, tuple))]
     read += [x for key, x in kwargs.items() if key != 'out']
-    if name in ('fill_', 'zero_', 'copy_'):  # what they change is not read
+    if name in ('fill_', 'zero_', 'copy_', *FILLERS):  # what they change is not read
         read = read[1:]
     return Traffic(_bytes(read) + written, 1)
 
@@ -286,7 +288,7 @@ def is_block(module: nn.Module) -> bool:
 def as_on_cuda() -> Iterator[FakeTensorMode]:
     """Fake tensors, which our operators take to their kernels."""
     try:
-        from ..ops import matrix_triton, pointwise, recurrent_triton
+        from ..ops import matrix_torch, matrix_triton, pointwise, recurrent_triton
     except ImportError:  # without Triton there are no kernels to count
         with FakeTensorMode(allow_non_fake_inputs=True) as fake:
             yield fake
@@ -296,6 +298,7 @@ def as_on_cuda() -> Iterator[FakeTensorMode]:
         patch.object(recurrent_triton, 'INTERPRETED', True),
         patch.object(pointwise, 'is_product', pointwise.is_last),
         patch.object(conv_norm, '_on_cuda', lambda x: True),
+        patch.object(matrix_torch, '_on_cuda', lambda x: True),
         patch.object(vminet, 'auto_is_last', lambda x: x.dtype in HALVES),
         FakeTensorMode(allow_non_fake_inputs=True) as fake,
     ):

@@ -2,7 +2,8 @@
 
 The result is that of :mod:`.reference`. Rows of the mask that are the same for all channels are
 one matrix-vector product, and the backward pass computes E again instead of keeping it. See
-README.md beside this file for the derivation.
+README.md beside this file for the derivation. E and what is summed are float32 at least; half
+precision is promoted and rounded within operations that do something else, and never copied.
 """
 
 import torch
@@ -149,11 +150,13 @@ def _forward(
     spans: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
     """The output (B, D, H, W) and the context (B, D)."""
-    embedding = _embed(query, key)
+    rectified = F.relu6(query)
+    embedding = _embed(rectified, key, out=rectified)
     tokens = _native_tokens(embedding, alpha)
     summary = _context(tokens, alpha.flatten().to(tokens.dtype), mask, *spans)
-    mixed = _mix(embedding, summary, scale, beta, out=embedding)
-    return F.relu6(mixed, inplace=True).to(query.dtype), summary
+    out = embedding if embedding.dtype == query.dtype else torch.empty_like(rectified)
+    mixed = _mix(embedding, summary, scale, beta, out=out)
+    return F.relu6(mixed, inplace=True), summary  # rounded before: 0 and 6 are exact
 
 
 class _SeparableAttention(torch.autograd.Function):
@@ -200,18 +203,18 @@ def _backward(
     """Write the gradients of query and key; the output and the gradients of alpha, scale, beta."""
     dtype = summary.dtype
     weights = alpha.flatten().to(dtype)
-    rectified = F.relu6(query.to(dtype))
-    embedding = rectified * key
+    rectified = F.relu6(query)
+    embedding = _embed(rectified, key)
     tokens = _native_tokens(embedding, alpha)
 
     # not told from the output: rounded to 6 in low precision, it would stop gradients
     mixed = _mix(embedding, summary, scale, beta)
-    grad = grad.contiguous(memory_format=_memory_format(mixed)).to(dtype)
-    grad = _relu6_backward(grad, mixed)  # of the mixture
+    grad = grad.contiguous(memory_format=_memory_format(mixed))
+    grad = _relu6_backward(grad, mixed)  # of the mixture, and of its dtype
     total = grad.sum((2, 3))
     grad_summary = scale * total
     grad_alpha = _alpha_gradient(tokens, grad_summary, mask, *spans)
-    grad_beta = (grad * embedding).sum()
+    grad_beta = _inner_product(grad, embedding)
     grad_scale = (total * summary).sum()
 
     grad = grad.mul_(beta)  # from here on, of E
@@ -222,19 +225,32 @@ def _backward(
         _add_context_gradient(pooled, grad_summary, weights, mask, *spans)
         grad += _pool_backward(pooled.unflatten(2, alpha.shape), embedding)
     torch.mul(grad, rectified, out=grads[1])
-    _relu6_backward(grad.mul_(key), query.to(dtype), out=grads[0])
+    scratch = grad if grad.dtype == query.dtype else grads[0]
+    _relu6_backward(torch.mul(grad, key, out=scratch), query, out=grads[0])
     return (
-        F.relu6(mixed, inplace=True).to(query.dtype),
+        F.relu6(mixed.to(query.dtype), inplace=True),
         grad_alpha.view_as(alpha).to(alpha.dtype),
         grad_scale.view_as(scale).to(scale.dtype),
         grad_beta.view_as(beta).to(beta.dtype),
     )
 
 
-def _embed(query: Tensor, key: Tensor) -> Tensor:
-    """E = ReLU6(Q) * K, a new tensor (B, D, H, W) in float32 at least."""
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    return F.relu6(query.to(dtype)).mul_(key)
+def _embed(rectified: Tensor, key: Tensor, out: Tensor | None = None) -> Tensor:
+    """E = ReLU6(Q) * K (B, D, H, W) in float32 at least; in ``out``, if that is of this dtype."""
+    dtype = torch.promote_types(rectified.dtype, torch.float32)
+    if rectified.dtype == dtype:
+        return torch.mul(rectified, key, out=out)
+    # a product of two halves would be rounded to one
+    return torch.addcmul(rectified.new_zeros((1, 1, 1, 1), dtype=dtype), rectified, key)
+
+
+def _inner_product(x: Tensor, y: Tensor) -> Tensor:
+    """The sum of all products; on CUDA in one pass, which TF32 does not shorten."""
+    if _on_cuda(x) and x.numel() < 2**31:  # more cuBLAS does not count
+        is_last = _memory_format(x) == torch.channels_last
+        x, y = (t.permute(0, 2, 3, 1) if is_last else t for t in (x, y))
+        return torch.dot(x.flatten(), y.flatten())
+    return (x * y).sum()
 
 
 def _mix(
@@ -262,7 +278,7 @@ def _context(tokens: Tensor, weights: Tensor, mask: Tensor, mixed: int, whole: i
 
 def _weighted_sum(tokens: Tensor, weights: Tensor) -> Tensor:
     """``sum_i tokens[..., i] weights[i]``; on CUDA not as a product, which TF32 could shorten."""
-    if tokens.is_cuda:
+    if _on_cuda(tokens):
         return (tokens * weights).sum(-1)
     return torch.matmul(weights[None], tokens.transpose(1, 2)).squeeze(1)
 
@@ -276,7 +292,7 @@ def _alpha_gradient(
     grad[:mixed] = (by_channel * mask[:mixed].t()).sum(0)
     if whole > mixed:
         rows = tokens[..., mixed:whole]
-        if rows.is_cuda:  # as in _weighted_sum
+        if _on_cuda(rows):  # as in _weighted_sum
             grad[mixed:whole] = (rows * grad_summary[..., None]).sum((0, 1))
         else:
             grad[mixed:whole] = torch.matmul(grad_summary[:, None], rows).sum((0, 1))
@@ -300,7 +316,7 @@ def _masked_rows(weights: Tensor, mask: Tensor, mixed: int, like: Tensor) -> Ten
 
 def _pool_backward(grad: Tensor, x: Tensor) -> Tensor:
     """The gradient of x under average pooling to the grid of grad, both (B, D, ...)."""
-    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+    if _on_cuda(x) and torch.are_deterministic_algorithms_enabled():
         # the kernel of CUDA adds in any order, and raises
         weights = context_weights(grad.shape[2:], x.shape[2:], 'pool', x.device, x.dtype)
         return spread(grad, weights.rows, weights.columns)
@@ -312,6 +328,10 @@ def _relu6_backward(grad: Tensor, x: Tensor, out: Tensor | None = None) -> Tenso
     if out is None:
         return torch.ops.aten.hardtanh_backward(grad, x, 0.0, 6.0)
     return torch.ops.aten.hardtanh_backward.grad_input(grad, x, 0.0, 6.0, grad_input=out)
+
+
+def _on_cuda(x: Tensor) -> bool:
+    return x.is_cuda
 
 
 def _memory_format(x: Tensor) -> torch.memory_format:
