@@ -82,7 +82,10 @@ def test_the_commands_of_all_steps(tmp_path: Path, tiny: bool) -> None:
 @pytest.mark.parametrize(
     ('steps', 'printed'),
     [
-        (['ceilings', 'doctor', 'micro'], ['dw7x7 wgrad', 'VMI-SA torch', 'Training can run.']),
+        (
+            ['ceilings', 'doctor', 'micro'],
+            ['dw7x7 wgrad', 'VMI-SA torch', 'U to output torch', 'Training can run.'],
+        ),
         (
             ['kernels', 'profile', 'classifiers'],
             [' passed', 'convolution', '| reference-xs |'],

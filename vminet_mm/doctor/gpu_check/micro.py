@@ -1,4 +1,4 @@
-"""Operators of a block alone: depth-wise 7x7, 1x1 convolution against linear, and VMI-SA."""
+"""Operators of a block alone: depth-wise 7x7, 1x1 convolution against linear, VMI-SA, and more."""
 
 from collections.abc import Callable, Iterator
 
@@ -99,6 +99,27 @@ def _attention(bench: Bench, hidden: int, edge: int, layout: str) -> Iterator[di
         yield bench.row(f'{name} both passes', both_passes, [both, grad, both, grad, both])
 
 
+def blocks(bench: Bench) -> Iterator[dict]:
+    """From U to a block's output: by parts of torch, and on a GPU in the two fused kernels."""
+    impls = ('torch', 'triton') if bench.device == 'cuda' else ('torch',)
+    dtype = bench.dtypes[-1]
+    for channels, edge in bench.stages:
+        hidden = EXPANSION * channels
+        x, both = (bench.images(c, edge, dtype, 'NHWC') for c in (channels, 2 * hidden))
+        edges = ((hidden, channels), (hidden, channels), (channels, hidden))
+        weights = [torch.randn(*e, 1, 1, device=bench.device).to(dtype) for e in edges]
+        linears = [t for weight in weights for t in (weight, weight[:, 0, 0, 0].contiguous())]
+        mask = make_mask('tril', edge * edge, hidden)
+        ones = torch.ones(1, device=bench.device)
+        alpha = torch.randn(edge, edge, device=bench.device)
+        rest = (alpha, mask.to(bench.device), ones, ones), x, None, 'pool', mask_spans(mask)
+        for impl in impls:
+            project = choose_op('matrix', impl).passes[0]
+            call = lambda: project(x, linears, *rest)  # noqa: B023, E731
+            moved = [x, both, both, x, x]
+            yield bench.row(f'U to output {impl} {hidden} x {edge}^2 NHWC', call, moved)
+
+
 def _implementations(device: str) -> Iterator[tuple[str, Callable]]:
     """Plain torch, and the fused kernels by the number of elements that a thread holds."""
     yield 'torch', choose_op('matrix', 'torch')
@@ -113,12 +134,15 @@ def _implementations(device: str) -> Iterator[tuple[str, Callable]]:
     matrix_triton.ELEMENTS_PER_THREAD = usual
 
 
+PARTS = (convolutions, projections, attention, blocks)
+
+
 def main() -> None:
     """Measure, print and write."""
     args = parse_args(__doc__)
     bench = Bench(args.device, args.tiny)
     with torch.no_grad():
-        rows = [row for part in (convolutions, projections, attention) for row in part(bench)]
+        rows = [row for part in PARTS for row in part(bench)]
     publish(args.json, rows)
 
 

@@ -87,15 +87,15 @@ def _doctor(plan: Plan) -> dict[str, Command]:
 
 def _kernels(plan: Plan) -> dict[str, Command]:
     tests = Path('tests/ops').absolute()
-    files = ['test_matrix_triton', 'test_recurrent_triton', 'test_precision', 'test_verdict']
-    chosen = [str(tests / f'{name}.py') for name in files]
+    files = ['matrix_triton', 'matrix_project_triton', 'recurrent_triton', 'precision', 'verdict']
+    chosen = [str(tests / f'test_{name}.py') for name in files]
     if plan.tiny:
         chosen = [*chosen[-1:], '-k', 'depends_on']
     return {'kernels': [sys.executable, '-m', 'pytest', '--no-header', *chosen]}
 
 
 def _classifiers(plan: Plan) -> dict[str, Command]:
-    """Table 3: eager in two dtypes, a batch of one, compiled, and training."""
+    """Table 3: eager in two dtypes, a batch of one, compiled, in CUDA graphs, and training."""
     models = ['vminet-xs', 'reference-xs'] if plan.tiny else [*OURS, 'reference-xs', *PEERS]
     half = ['--amp', '--dtype']
     small, large = (['2'], ['2']) if plan.tiny else (['1'], ['128'])
@@ -106,6 +106,7 @@ def _classifiers(plan: Plan) -> dict[str, Command]:
         'compiled_fp16': [*half, 'fp16', '--batch', *large, '--mode', 'both', '--compile'],
         'eager_bf16': [*half, 'bf16', '--batch', *large, '--mode', 'both'],
         'compiled_fp16_one': [*half, 'fp16', '--batch', *small, '--compile'],
+        'captured_fp16_one': [*half, 'fp16', '--batch', *small, '--compile', 'reduce-overhead'],
         'compiled_bf16': [*half, 'bf16', '--batch', *large, '--mode', 'both', '--compile'],
         'recurrent': [*half, 'fp16', '--batch', *large, '--mode', 'both'],
     }
