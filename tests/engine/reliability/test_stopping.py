@@ -73,3 +73,18 @@ def test_a_pool_that_was_forked_can_end_its_workers(signals: StopSignals) -> Non
     ending.join(timeout=20)
     assert not ending.is_alive() and signals.asked == 0
     assert not set(workers) & {process.pid for process in active_children()}
+
+
+def test_a_fork_is_ended_however_early_the_signal_comes(signals: StopSignals) -> None:
+    """A pool of a short validation ends workers that have hardly begun, or wait for a lock."""
+    lock = get_context('fork').Semaphore(0)
+    for _ in range(5):
+        worker = os.fork()
+        if worker == 0:
+            lock.acquire()
+            os._exit(0)
+        os.kill(worker, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) == -signal.SIGTERM
+    assert signals.asked == 0
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.asked == signal.SIGTERM

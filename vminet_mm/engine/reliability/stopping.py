@@ -65,8 +65,7 @@ class StopSignals:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            _end_child(signum)
-            return
+            return  # SIGINT in a fork: it is for the main process
         # a launcher and a scheduler may both pass on the same SIGTERM; who presses twice means it
         if signum == self.asked == signal.SIGINT:
             self.restore()
@@ -74,14 +73,39 @@ class StopSignals:
         self.asked = signum
 
 
-def _end_child(signum: int) -> None:
-    """What a fork of the process does, such as a worker of a metric's pool.
+class _Forks:
+    """Have SIGTERM end the forks of a process that listens, such as the workers of a metric's pool.
 
-    SIGTERM ends it, for that is how a pool ends its workers; SIGINT is for the main process.
+    A pool ends its workers with SIGTERM, which a handler written in Python may miss: it waits for a
+    system call to return. So the fork gets the system's own, before the signal can reach it.
     """
-    if signum == signal.SIGTERM:
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
+
+    def __init__(self) -> None:
+        self._masks = threading.local()
+
+    def before(self) -> None:
+        """Hold SIGTERM back from this thread, and so from its fork."""
+        is_ours = isinstance(getattr(signal.getsignal(signal.SIGTERM), '__self__', 0), StopSignals)
+        held = {signal.SIGTERM} if is_ours else set()
+        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+        self._masks.is_ours = is_ours
+
+    def in_child(self) -> None:
+        """Give the fork the system's handler, and what was held back."""
+        if self._masks.is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self.in_parent()
+
+    def in_parent(self) -> None:
+        """Take signals as before."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
+
+
+if hasattr(os, 'register_at_fork'):  # which Windows has not
+    _forks = _Forks()
+    os.register_at_fork(
+        before=_forks.before, after_in_parent=_forks.in_parent, after_in_child=_forks.in_child
+    )
 
 
 def ignore_signals_in_worker(
