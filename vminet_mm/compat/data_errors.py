@@ -72,8 +72,8 @@ def _fix_dataset(dataset: type) -> None:
             given = dict(filter_cfg=self.filter_cfg, indices=self._indices)
             told = ' and '.join(f'{k}={v}' for k, v in given.items() if v is not None)
             raise DataError(
-                f'{file}: no image is left{told and f" by {told}"}; change that, or see what '
-                'vminet_mm check-data CONFIG says of its objects'
+                f'{file}: no image is left{told and f" by {told}"}; see what vminet_mm check-data '
+                'CONFIG says'
             )
         return original(self)
 

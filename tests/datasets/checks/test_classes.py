@@ -47,6 +47,21 @@ def test_one_class_that_can_be_learned(head: dict) -> None:
     assert problems(head) == []
 
 
+def test_weights_of_other_classes() -> None:
+    loss = [dict(type='DiceLoss'), dict(SOFTMAX, class_weight=[1.0, 2.0])]
+    (problem,) = problems(dict(num_classes=6, loss_decode=loss), 6)
+    assert 'model.decode_head.loss_decode: class_weight has 2 values' in problem
+    assert problems(dict(num_classes=2, loss_decode=loss), 2) == []
+
+
+@pytest.mark.parametrize(('ignored', 'number'), [(255, 0), (2, 1), (6, 0)])
+def test_class_that_is_ignored(ignored: int, number: int) -> None:
+    report = Report(echo=lambda line: None)
+    head = dict(num_classes=6, ignore_index=ignored, loss_decode=SOFTMAX)
+    check_model(report, Config(dict(model=dict(decode_head=head))), 6)
+    assert report.problems == [] and len(report.notes) == number
+
+
 def test_two_classes_and_every_head() -> None:
     assert problems(dict(num_classes=2, loss_decode=SOFTMAX), 2) == []
     one = dict(num_classes=1, loss_decode=SOFTMAX)

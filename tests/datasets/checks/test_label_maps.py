@@ -155,3 +155,28 @@ def test_label_map_that_is_missing_is_found_before_a_training(ade: Path) -> None
     next(ade.glob('annotations/training/*.png')).unlink()
     with pytest.raises(ConfigError, match='1 of 16 images have no label map'):
         quick(ade)
+
+
+def test_label_maps_of_other_names(ade: Path) -> None:
+    for path in ade.glob('annotations/training/*.png'):
+        path.rename(path.with_name(f'{path.stem}_labelIds.png'))
+    with pytest.raises(ConfigError, match='seg_map_suffix=_labelIds.png'):
+        quick(ade)
+    quick(ade, train_dataloader__dataset__seg_map_suffix='_labelIds.png')
+
+
+def test_no_image_is_named_before_a_training(ade: Path) -> None:
+    for path in ade.glob('images/training/*.jpg'):
+        path.rename(path.with_suffix('.JPG'))
+    with pytest.raises(ConfigError, match='img_suffix=.JPG'):
+        quick(ade)
+    (ade / 'train.txt').write_text('')
+    with pytest.raises(ConfigError, match='train.txt lists no image'):
+        quick(ade, train_dataloader__dataset__ann_file='train.txt')
+
+
+def test_label_map_of_one_row(ade: Path) -> None:
+    path = min(ade.glob('annotations/training/*.png'))
+    cv2.imwrite(str(path), np.ones((1, 9), np.uint8))
+    with pytest.raises(ConfigError, match=f'{path.name} has a single row or column'):
+        quick(ade)

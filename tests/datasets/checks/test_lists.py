@@ -71,11 +71,20 @@ def test_no_suffix_that_is_read(root: Path) -> None:
     assert check(root, ('train',), 1, **{f'{DATASET}extensions': ['.webp']}).problems == []
 
 
+def test_folders_without_an_image(root: Path) -> None:
+    for path in root.glob('train/*/*.jpg'):
+        path.rename(path.with_suffix('.heic'))
+    with pytest.raises(ConfigError, match=r'no image is read in .* \.heic'):
+        quick(root)
+
+
 def test_images_of_one_class_alone(root: Path) -> None:
     for path in list((root / 'train').glob('*/*.jpg')):
         if path.parent.name != 'ring':
             path.unlink()
     assert any('of one class' in problem for problem in check(root, ('train',)).problems)
+    with pytest.raises(ConfigError, match='of one class'):
+        quick(root)
 
 
 def test_one_class_of_a_softmax(root: Path) -> None:
@@ -112,9 +121,8 @@ def test_list_of_labels(line: str, heading: str, word: str | None, root: Path) -
         assert problems == [] and quick(root, **options) is None
         return
     assert re.search(word, problems[0])
-    if word != 'of one class':
-        with pytest.raises(ConfigError, match=word):
-            quick(root, **options)
+    with pytest.raises(ConfigError, match=word):
+        quick(root, **options)
 
 
 def test_list_without_names_of_classes(root: Path) -> None:
@@ -124,8 +132,35 @@ def test_list_without_names_of_classes(root: Path) -> None:
     options = {f'{DATASET}ann_file': 'train.txt'}
     report = check(root, ('train',), 1, **options)
     assert report.problems == [] and 'names no classes' in report.notes[0]
-    report = check(root, ('train',), 1, model__head__num_classes=4, **options)
+    options['model__head__num_classes'] = 4
+    report = check(root, ('train',), 1, **options)
     assert 'model.head.num_classes is 4' in report.problems[0]
+    with pytest.raises(ConfigError, match='model.head.num_classes is 4'):
+        quick(root, **options)
+
+
+def test_labels_of_fewer_classes_than_the_head_has(root: Path) -> None:
+    """The largest label says how many classes there are at the least: top-5 of 5 may be right."""
+    few = [(name, label) for name, label in entries(root) if label < 3]
+    text = '\n'.join(f'{name} {label}' for name, label in [*few, few[0]])
+    (root / 'train.txt').write_text(text)
+    options = {f'{DATASET}ann_file': 'train.txt'}
+    assert quick(root, **options) is None
+    report = check(root, ('train',), 1, **options)
+    assert report.problems == []
+    assert any('1 images are listed more than once' in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ('text', 'word'),
+    [('', 'lists no image'), ('zz/a.jpg 0\nzz/b.jpg 1', '2 of 2 listed images are missing')],
+)
+def test_list_without_images(text: str, word: str, root: Path) -> None:
+    (root / 'train.txt').write_text(text)
+    options = NAMED | {f'{DATASET}ann_file': 'train.txt'}
+    assert any(word in problem for problem in check(root, ('train',), 1, **options).problems)
+    with pytest.raises(ConfigError, match=word):
+        quick(root, **options)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,10 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
             )
     _check_one_class(report, settings)
     _check_label_lists(report, settings)
+    _check_decode_heads(report, settings)
+    if not report.classes:  # a number of classes that lists need at the least
+        counts = (value for _, value in find_key(settings.get('model'), 'num_classes'))
+        number = max([number, *(value for value in counts if isinstance(value, int))])
     for path, value in find_key(settings, 'topk'):
         is_metric = path.startswith(('val_evaluator', 'test_evaluator'))
         # the k of other metrics counts images of a gallery
@@ -153,6 +157,23 @@ def _check_one_class(report: Report, settings: dict) -> None:
                 f'--cfg-options {part}.num_classes=2; or a sigmoid loss for the two of them: '
                 f'{part}.num_classes=2 {part}.out_channels=1 {part}.loss_decode.use_sigmoid=True',
             )
+
+
+def _check_decode_heads(report: Report, settings: dict) -> None:
+    """Of mmseg's heads: a weight for each class, and a class that is ignored."""
+    for path, loss in find_key(settings.get('model'), 'loss_decode', 'model'):
+        head, part = _holder(settings, path), path.rpartition('.')[0]
+        number, ignored = head.get('num_classes'), head.get('ignore_index', 255)
+        for one in loss if isinstance(loss, (list, tuple)) else [loss]:
+            weights = one.get('class_weight')
+            if isinstance(weights, (list, tuple)) and number not in (None, len(weights)):
+                report.problem(
+                    f'{path}: class_weight has {len(weights)} values, {part}.num_classes is '
+                    f'{number}',
+                    f'give one weight for each class, or --cfg-options {path}.class_weight=None',
+                )
+        if number and 0 <= ignored < number:
+            report.note(f'{part}.ignore_index is {ignored}: nothing is learned of this class')
 
 
 def _check_label_lists(report: Report, settings: dict) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .lists import check_listed_labels, explain_absent, unread_suffixes
+from .lists import check_listed_labels, say_missing, say_one_class, unread_suffixes
 from .report import LAYOUTS_PAGE, Report, class_counts, name_classes, some
 
 # what other programs leave in a folder; names that begin with a dot are no classes either
@@ -29,21 +29,13 @@ def check_folders(
         return
     dataset.full_init()
     classes = dataset.metainfo.get('classes') or ()
-    labels, paths, missing = [], [], []
+    labels, paths = [], []
     for index in tqdm(range(len(dataset)), desc='counting images', disable=None, leave=False):
         info = dataset.get_data_info(index)
         labels += np.atleast_1d(info.get('gt_label', -1)).tolist()  # several of a multi-label set
         paths.append(info['img_path'])
-        if listed and not Path(info['img_path']).is_file():
-            missing.append(info['img_path'])
-    found = len(paths) - len(missing)
-    report.fact('images', f'{len(paths)} listed, {found} found in {prefix}')
-    if missing:
-        report.problem(
-            f'{split}: {len(missing)} of {len(paths)} listed images are missing ({some(missing)})',
-            explain_absent(dataset.ann_file)
-            or f'unpack the images again, or take them out of {dataset.ann_file}',
-        )
+    missing = say_missing(report, split, dataset, paths) if listed else 0
+    report.fact('images', f'{len(paths)} listed, {len(paths) - missing} found in {prefix}')
     _check_counts(report, split, dataset, classes, labels)
     if not listed:
         _note_unread(report, split, dataset)
@@ -55,7 +47,6 @@ def _check_counts(
     """Labels are classes, and there is more than one of them to tell apart."""
     if not classes and labels and min(labels) >= 0:
         report.note(f'{split}: the config names no classes; list them in metainfo.classes')
-        report.least_classes = max(report.least_classes, max(labels) + 1)
         return
     outside = sorted({label for label in labels if not 0 <= label < len(classes)})
     if outside:
@@ -70,12 +61,30 @@ def _check_counts(
     report.fact('images of', class_counts(classes, counts))
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if split == 'train' and len(classes) - len(empty) < 2:
-        report.problem(
-            f'{split}: all images are of one class or of none: nothing can be learned',
-            'add images of the other classes; one class alone needs a second, such as "other"',
-        )
+        if not dataset.ann_file:  # of a list it is said already
+            say_one_class(report, split)
     elif empty:
         report.note(f'{split}: {len(empty)} classes are without an image ({some(empty)})')
+
+
+def check_some_folders(report: Report, split: str, dataset: Any) -> bool:
+    """Check before a training that the folders are the classes, and that two of them hold images.
+
+    Returns:
+        bool: Whether the folders are the classes.
+    """
+    if not folders_match(report, split, dataset):
+        return False
+    if _has_images(report, split, dataset) and split == 'train':
+        filled = 0
+        for entry in os.scandir(dataset.img_prefix):
+            files = (str(path) for path in Path(entry.path).rglob('*')) if entry.is_dir() else ()
+            filled += any(dataset.is_valid_file(file) for file in files)
+            if filled > 1:
+                break
+        else:
+            say_one_class(report, split)
+    return True
 
 
 def _has_images(report: Report, split: str, dataset: Any) -> bool:

@@ -1,5 +1,6 @@
 """Check a segmentation set: images, and label maps whose values are classes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,7 @@ def check_label_maps(
     unread = {} if dataset.ann_file else unread_suffixes(folder, dataset.img_suffix)
     text = ', '.join(f'{number} {suffix}' for suffix, number in unread.items())
     if not pairs:
-        suffix = next(iter(unread), '.png')
-        report.problem(
-            f'{split}: no *{dataset.img_suffix} in {folder}{f", but {text}" if text else ""}',
-            'put the images there, or set '
-            f'--cfg-options {split}_dataloader.dataset.img_suffix={suffix}',
-        )
+        _say_none(report, split, dataset)
         return
     if unread:
         report.note(
@@ -54,6 +50,21 @@ def check_label_maps(
     _check_labels(report, split, dataset, [whole[index] for index in chosen], len(whole))
 
 
+def _say_none(report: Report, split: str, dataset: Any) -> None:
+    """The problem of a list or a folder without an image that is read."""
+    if dataset.ann_file and Path(dataset.ann_file).is_file():
+        report.problem(f'{split}: {dataset.ann_file} lists no image', 'write the images into it')
+        return
+    folder = dataset.data_prefix['img_path']
+    unread = unread_suffixes(folder, dataset.img_suffix)
+    text = ', '.join(f'{number} {suffix}' for suffix, number in unread.items())
+    report.problem(
+        f'{split}: no *{dataset.img_suffix} in {folder}{f", but {text}" if text else ""}',
+        'put the images there, or set --cfg-options '
+        f'{split}_dataloader.dataset.img_suffix={next(iter(unread), ".png")}',
+    )
+
+
 def _check_there(
     report: Report, split: str, dataset: Any, pairs: list[tuple[Path, Path]]
 ) -> tuple[int, int]:
@@ -71,9 +82,24 @@ def _check_there(
         report.problem(
             f'{split}: {len(alone)} of {len(pairs)} images have no label map '
             f'({some(sorted(alone))})',
-            'add the label maps, or move these images away',
+            _fix_of_bare(split, dataset, min(alone))
+            or 'add the label maps, or move these images away',
         )
     return len(absent), len(bare)
+
+
+def _fix_of_bare(split: str, dataset: Any, path: str) -> str | None:
+    """What to set where a label map's name goes on otherwise after that of its image."""
+    stem = Path(path.removesuffix(dataset.seg_map_suffix))
+    if stem.parent.is_dir():
+        for entry in sorted(os.scandir(stem.parent), key=lambda entry: entry.name):
+            rest = entry.name.removeprefix(stem.name)
+            if rest != entry.name and rest[:1] in '._-':
+                return (
+                    f'the folder has {entry.name}: set --cfg-options '
+                    f'{split}_dataloader.dataset.seg_map_suffix={rest}'
+                )
+    return None
 
 
 def _check_labels(
@@ -97,6 +123,9 @@ def _check_labels(
             continue
         if mode not in ('L', 'P'):
             kinds.append(f'{path} is {mode}')
+            continue
+        if min(values.shape) < 2:
+            kinds.append(f'{path} has a single row or column, which mmseg does not read')
             continue
         found = np.bincount(values.ravel(), minlength=256)
         pixels += np.bincount(labels_of, found, minlength=256).astype(np.int64)
@@ -174,6 +203,8 @@ def check_some_label_maps(report: Report, split: str, dataset: Any) -> None:
     More are read while those have pixels of no two classes.
     """
     entries = dataset.load_data_list()
+    if not entries:
+        _say_none(report, split, dataset)
     if any('seg_map_path' not in info for info in entries):
         return
     pairs = [(Path(info['img_path']), Path(info['seg_map_path'])) for info in entries]

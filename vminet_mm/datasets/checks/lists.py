@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import error_text
 from .report import Report, some
 
+QUICK_FILES = 1000  # looked for before every training
 JUNK = ('Thumbs.db', 'desktop.ini')
 
 
@@ -54,6 +55,26 @@ def unread_suffixes(folder: str | Path, suffixes: str | tuple[str, ...]) -> dict
     return dict(counts.most_common())
 
 
+def check_some_listed(report: Report, split: str, dataset: Any) -> None:
+    """Check the labels of a list of images, and look for some of the images."""
+    if not check_listed_labels(report, split, dataset) or not dataset.ann_file:
+        return
+    paths = [entry['img_path'] for entry in dataset.load_data_list()]
+    say_missing(report, split, dataset, paths[:: max(len(paths) // QUICK_FILES, 1)])
+
+
+def say_missing(report: Report, split: str, dataset: Any, paths: list[str]) -> int:
+    """The problem of listed images that are not there; returns how many those are."""
+    missing = [path for path in paths if '://' not in path and not Path(path).is_file()]
+    if missing:
+        report.problem(
+            f'{split}: {len(missing)} of {len(paths)} listed images are missing ({some(missing)})',
+            explain_absent(dataset.ann_file)
+            or f'unpack the images again, or take them out of {dataset.ann_file}',
+        )
+    return len(missing)
+
+
 def check_listed_labels(report: Report, split: str, dataset: Any) -> bool:
     """Check the labels of a list of images without a look at the images.
 
@@ -90,7 +111,14 @@ def _check_lines(report: Report, split: str, dataset: Any) -> bool:
             'lines',
         )
         return False
+    if not lines:
+        report.problem(f'{split}: {path} lists no image', 'write the images into it')
+        return False
     labels = {int(label) for *_, label in parts}
+    report.least_classes = max(report.least_classes, max(labels) + 1)
+    twice = len(parts) - len({name for _, name, *_ in parts})
+    if twice:
+        report.note(f'{split}: {twice} images are listed more than once in {path}')
     outside = sorted(label for label in labels if classes and label >= len(classes))
     if outside:
         report.problem(
@@ -98,7 +126,17 @@ def _check_lines(report: Report, split: str, dataset: Any) -> bool:
             f'{len(classes)} classes, counted from 0',
             'correct the list, or list all classes in metainfo.classes',
         )
+    elif split == 'train' and len(labels) == 1:
+        say_one_class(report, split)
     return True
+
+
+def say_one_class(report: Report, split: str) -> None:
+    """The problem of images that have all the same class."""
+    report.problem(
+        f'{split}: all images are of one class or of none: nothing can be learned',
+        'add images of the other classes; one class alone needs a second, such as "other"',
+    )
 
 
 def is_label(text: str) -> bool:
@@ -120,6 +158,9 @@ def _check_entries(report: Report, split: str, dataset: Any) -> bool:
             'it must be JSON in UTF-8 without a byte-order mark, with metainfo and data_list, '
             'whose entries have img_path and gt_label',
         )
+        return False
+    if not entries:
+        report.problem(f'{split}: {path} lists no image', 'write the images into its data_list')
         return False
     if all(label is None for label in labels):
         return True  # images without labels

@@ -16,9 +16,9 @@ from ..config_parts import leaf_datasets
 from .check import build, cannot_read
 from .classes import check_classes_agree, check_model, is_text, note_classes, reads_masks
 from .coco import check_annotations
-from .folders import folders_match
+from .folders import check_some_folders
 from .label_maps import check_some_label_maps
-from .lists import check_listed_labels
+from .lists import check_some_listed
 from .parsed import check_some_parsed
 from .readers import reader_of
 from .report import Report
@@ -26,8 +26,8 @@ from .report import Report
 # by the data set's class that defines how the annotations are read and parsed
 LIST_CHECKS: dict[str, Callable[[Report, str, Any], None]] = {
     'CocoDataset': check_annotations,
-    'CustomDataset': check_listed_labels,
-    'MultiLabelDataset': check_listed_labels,
+    'CustomDataset': check_some_listed,
+    'MultiLabelDataset': check_some_listed,
     'BaseSegDataset': check_some_label_maps,
     'XMLDataset': check_some_parsed,
 }
@@ -87,7 +87,7 @@ def _check_lists(report: Report, split: str, leaf: dict) -> None:
     classes = dataset.metainfo.get('classes')
     if reader == 'CustomDataset' and not dataset.ann_file and dataset.with_label:
         is_remote = '://' in dataset.img_prefix
-        if not is_remote and folders_match(report, split, dataset):
+        if not is_remote and check_some_folders(report, split, dataset):
             classes = classes or sorted(
                 e.name for e in os.scandir(dataset.img_prefix) if e.is_dir()
             )
