@@ -218,6 +218,7 @@ def test_downstream_tool_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ]
     assert all(row['images_per_second'] > 0 and row['memory_bytes'] > 0 for row in rows)
     assert [row['detections'] for row in rows] == [None, None]
+    assert not any(row['kept'] for row in rows)  # but the peak
 
 
 @pytest.mark.parametrize('task', ['detection', 'segmentation', 'classification'])

@@ -31,7 +31,7 @@ def report() -> Report:
     rows = [
         row('a', [10, 30, 20]),
         row('b', [40, 15, 20], top1=(78.4, 'a paper')),
-        row('c', [8, 8, 8], mode='train'),
+        row('c', [8, 8, 8], mode='train', kept=True),
     ]
     return make_report(SETTINGS, rows, baseline='a')
 
@@ -49,6 +49,12 @@ def test_ratios_are_within_a_round_and_a_mode(report: Report) -> None:
     swapped = make_report(SETTINGS, report.rows, baseline='b')
     assert swapped.rows[0].ratio == pytest.approx(1)
     assert report.exponents == []
+
+
+def test_memory_is_kept_or_a_peak(report: Report) -> None:
+    peak = make_report(SETTINGS, [row('a', [1], mode='train')], baseline='a')
+    told = [('kept for the backward pass' in to_table(r)) for r in (report, peak)]
+    assert told == [True, False]
 
 
 def test_scans_are_named() -> None:

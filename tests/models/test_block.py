@@ -9,6 +9,7 @@ from torch import nn
 
 from vminet_mm.models import VMISABlock
 from vminet_mm.models.attention import NoAttention
+from vminet_mm.ops import choose_op, project
 
 
 def randomised(block: nn.Module) -> nn.Module:
@@ -99,3 +100,32 @@ def test_native_grid_of_a_checkpoint_is_resized(log: list[str]) -> None:
     torch.testing.assert_close(large.attn.alpha, expected)
     resized = [line for line in log if 'resized' in line]
     assert resized == ['attn.alpha resized from the grid (2, 3) of the checkpoint to (4, 5)']
+
+
+@pytest.mark.parametrize('norm', [dict(type='BN'), dict(type='GN', num_groups=2)], ids=str)
+def test_kernels_train_a_block_under_autocast(
+    norm: dict, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights in float32, drop path drawn alike; after a group norm U is float32, too."""
+    monkeypatch.setattr(project, 'MIN_ELEMENTS', 0)
+    fused = VMISABlock(8, (4, 4), attn_cfg=dict(impl='triton'), drop_path=0.5, norm_cfg=norm)
+    fused = randomised(fused).to(device).train()
+    plain = copy.deepcopy(fused)
+    plain.attn.use_op(choose_op('matrix', 'reference'))
+    x = torch.randn(6, 8, 7, 5, device=device).to(memory_format=torch.channels_last)
+    grad, results = torch.randn_like(x), []
+    for block in (fused, plain):
+        torch.manual_seed(3)
+        given = x.detach().requires_grad_()
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            out = block(given)
+        out.backward(grad.to(out.dtype))
+        gradients = {name: p.grad for name, p in block.named_parameters()}
+        results.append(dict(out=out, x=given.grad, **gradients))
+        assert '_ProjectMatrix' in str(out.grad_fn) or block is plain
+    ours, theirs = results
+    for name, expected in theirs.items():
+        assert ours[name].dtype == expected.dtype
+        error = (ours[name] - expected).norm()
+        # of a bias before a batch norm both are rounding alone
+        assert error <= 0.05 * expected.norm() + 0.02 * grad.norm() * (name == 'dwconv.conv.bias')

@@ -124,13 +124,18 @@ class Case:
         found = [m for m in self.model.modules() if hasattr(m, 'selective_scan')]
         return scan_name(found[0].selective_scan, self.settings.device) if found else None
 
+    @property
+    def counts_kept(self) -> bool:
+        """Whether :meth:`memory` are those kept for the backward pass, and not the peak."""
+        return self.mode == 'train' and self.images.device.type == 'cpu'
+
     def memory(self) -> int | None:
         """Bytes, see :class:`~vminet_mm.analysis.benchmark_report.Measurement`."""
         if is_runtime(self.spec.engine):
             return None
         self()  # what only the first call allocates (compiling, workspaces) is not counted
         self.optimizer.zero_grad()  # its gradients would be there before, and not count
-        if self.mode == 'train' and self.images.device.type == 'cpu':
+        if self.counts_kept:
             return saved_bytes(self.loss, self.model)
         return peak_bytes(self, self.settings.device)
 
@@ -190,6 +195,7 @@ def run_benchmark(
             params=sum(parameter.numel() for parameter in case.model.parameters()),
             top1=case.spec.top1,
             scan=case.scan(),
+            kept=case.counts_kept,
         )
         for case, memory_bytes, seconds in zip(cases, memory, times, strict=True)
     ]

@@ -29,14 +29,15 @@ class Measurement:
         memory_format: ``'contiguous'`` or ``'channels_last'``.
         seconds: Of one batch, one number a round.
         memory_bytes: Beyond weights and images, see :mod:`vminet_mm.analysis.memory`: at the peak,
-            or for training on the CPU those kept for the backward pass. None of another engine
-            than torch, whose memory is not seen.
+            or with ``kept`` those kept for the backward pass. None of another engine than torch,
+            whose memory is not seen.
         params: Parameters of the model as it was timed, so fewer where norms are folded.
         top1: Published accuracy on ImageNet-1K in percent and its source, if known.
         ratio: Median over the rounds of its time over that of the baseline, if that was measured
             in this mode and at this size.
         detections: Objects found in a batch, of a detector.
         scan: What computed the selective scan of a model that has one.
+        kept: Whether ``memory_bytes`` are those that are kept for the backward pass.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Measurement:
     ratio: float | None = None
     detections: int | None = None
     scan: str | None = None
+    kept: bool = False
 
     @property
     def milliseconds(self) -> float:
@@ -202,14 +204,13 @@ def _align(rows: list[list[str]], style: str) -> list[str]:
 def _notes(report: Report) -> list[str]:
     settings, host = report.settings, report.environment
     switches = ', '.join(f'{key} {settings[key]}' for key in SHOWN if settings[key])
-    is_cuda = torch.device(settings['device']).type == 'cuda'
-    trains = any(row.mode == 'train' for row in report.rows)
+    keeps = any(row.kept for row in report.rows)
     notes = [
         f'{host["device"]}, torch {host["torch"]}; {switches}',
         'ms of a batch: median and quartiles of the rounds; '
         f'ratio to {settings["baseline"]}: median over the rounds',
         'MB beyond weights and images: most at a time'
-        + ('; in train: kept for the backward pass' if trains and not is_cuda else ''),
+        + ('; in train: kept for the backward pass' if keeps else ''),
     ]
     found = {row.model: row.detections for row in report.rows if row.detections is not None}
     if found:
