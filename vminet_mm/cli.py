@@ -31,6 +31,7 @@ COMMANDS = {
     'test-onnx': 'tools/deployment/test_onnx.py',
     'predict-onnx': 'tools/deployment/onnx_inference.py',
     'convert': 'tools/model_converters/vminet_to_mm.py',
+    'convert-peer': 'tools/model_converters/peer_to_mm.py',
     'flops': 'tools/analysis_tools/get_flops.py',
     'benchmark': 'tools/analysis_tools/benchmark.py',
     'benchmark-downstream': 'tools/analysis_tools/benchmark_downstream.py',

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import peer_releases as releases
 import pytest
 import torch
 from checkpoint_files import prefixed
 from mmengine.config import Config
+from peer_releases import CASES, CLASSIFIER, HIERARCHICAL
 from torch import nn
 
 from vminet_mm import peers
@@ -18,43 +18,6 @@ from vminet_mm.checkpoints.peers import FORMATS
 from vminet_mm.engine.weights import require_fit
 from vminet_mm.errors import CheckpointMismatchError, ConfigError
 
-DEPTHS = (1, 1, 2, 1)
-LVT = dict(
-    channels=(8, 8, 16, 16),
-    depths=DEPTHS,
-    num_heads=(2, 2, 4, 2),
-    mlp_ratios=(2, 2, 2, 2),
-    reductions=(8, 4, 2, 1),
-)
-COLUMN = dict(embed_dims=16, num_layers=2)
-CONVS = dict(num_convs=2, conv_layers=(1,))
-# type: tensors of a release, the arch, and how its trainer wraps them
-CASES: dict[str, tuple[releases.Shapes, dict, Callable[[dict], Any]]] = {
-    'EfficientVMamba': (
-        releases.efficient_vmamba(16, DEPTHS, 5),
-        dict(base_channels=16, depths=DEPTHS),
-        lambda state: dict(state_dict=prefixed('module.module.', state), epoch=3),
-    ),
-    'LVT': (releases.lvt(LVT, 5), LVT, lambda state: dict(state_dict=state, arch='lvt_cls')),
-    'LocalVim': (
-        releases.local_vim(16, 2, 4, 5),
-        COLUMN,
-        lambda state: dict(state_dict=prefixed('module.', state)),
-    ),
-    'PlainMamba': (
-        releases.plain_mamba(16, 2, 4, 5, 2, (1,)),
-        COLUMN | CONVS,
-        lambda state: dict(meta=dict(epoch=300), state_dict=state),
-    ),
-    'VMamba': (
-        releases.vmamba(16, DEPTHS, 2, 1.5, 5),
-        dict(base_channels=16, depths=DEPTHS, state_size=2, scan_ratio=1.5),
-        lambda state: dict(model=state, model_ema=None, epoch=264),
-    ),
-    'Vim': (releases.vim(16, 2, 4, 5), COLUMN, lambda state: dict(model=state, scaler={})),
-}
-HIERARCHICAL = ('EfficientVMamba', 'LVT', 'VMamba')
-CLASSIFIER = dict(Vim=dict(out_type='cls_token'), LocalVim=dict(out_type='avg_featmap'))
 every_peer = pytest.mark.parametrize('name', CASES)
 
 

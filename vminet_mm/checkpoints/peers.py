@@ -38,11 +38,16 @@ class Format:
             classifier has.
         optional: Pattern of the names that may be missing or left over: of norms that depend on
             the outputs, and counters of batches.
+        head: Pattern of the names of the class head, in the file as a whole, as mmpretrain's
+            checkpoints have them, too.
+        head_part: What stands for it in the head of our configs.
     """
 
     renamed: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = ()
     spare: str = r'head\..*'
     optional: str = _COUNTERS
+    head: str = r'(?:classifier\.)?head\.(?:fc\.)?(weight|bias)'
+    head_part: str = r'fc.\1'
 
 
 @dataclass
@@ -51,6 +56,7 @@ class PeerCheckpoint:
 
     Attributes:
         backbone: State dict of the backbone, by our names and in the model's shapes.
+        head: State dict of the class head, by the names of the head in our configs.
         source: The file.
         state_key: The entry of the file that the weights were taken from, '' for the file itself.
         resized: Names of the tensors that had another size.
@@ -59,6 +65,7 @@ class PeerCheckpoint:
     """
 
     backbone: dict[str, Tensor]
+    head: dict[str, Tensor]
     source: str
     state_key: str
     resized: list[str]
@@ -85,6 +92,8 @@ FORMATS = {
     'LVT': Format(
         renamed=((r'backbone\.(?=\d)', 'stages.'),),
         spare=r'(head|aux_head|norm|post_network|downstream_norms)\..*|cls_token',
+        head=r'(?:head\.)?(cls_token|(?:post_network|norm|head|aux_head)\..+)',
+        head_part=r'\1',
     ),
     'LocalVim': Format(spare=r'(head|norm_f)\..*', optional=_OUT_NORMS),
     'PlainMamba': Format(spare=r'(head|ln1)\..*', optional=rf'norm_layer\d+\..*|{_COUNTERS}'),
@@ -115,9 +124,10 @@ def fit_peer(
     """
     kind, model = type(backbone).__name__, backbone.state_dict()
     state, key = find_state(load_content(checkpoint), ema, checkpoint)
+    head = _head_of(FORMATS[kind], state)
     given, others = _part_of(kind, model, state, prefix, checkpoint)
     given, resized = _fit_shapes(backbone, given, model)
-    problems = _problems(kind, given, model)
+    problems = _problems(FORMATS[kind], given, model)
     if problems:
         raise CheckpointMismatchError(
             f'{checkpoint} does not fit the {kind}: {"; ".join(problems)}. '
@@ -125,7 +135,7 @@ def fit_peer(
         )
     left = [name for name in model if name not in given]
     unused = [name for name in given if name not in model] + others
-    return PeerCheckpoint(given, str(checkpoint), key, resized, left, unused)
+    return PeerCheckpoint(given, head, str(checkpoint), key, resized, left, unused)
 
 
 def load_peer(
@@ -156,6 +166,36 @@ def load_peer(
         f'{module_names(unused)}',
         logger='current',
     )
+
+
+def fit_head(head: nn.Module, checkpoint: PeerCheckpoint) -> None:
+    """Check that the class head of a checkpoint fits that of a classifier, to the last tensor.
+
+    Args:
+        head: That of a config for this backbone.
+        checkpoint: See :func:`fit_peer`.
+
+    Raises:
+        CheckpointMismatchError: If the checkpoint has none, a tensor is missing, left over, of
+            another shape, or has NaN or infinite values.
+    """
+    if not checkpoint.head:
+        raise CheckpointMismatchError(
+            f'{checkpoint.source} has no class head; load it with '
+            "backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=...)), unconverted"
+        )
+    problems = _problems(Format(spare='', optional=''), checkpoint.head, head.state_dict())
+    if problems:
+        raise CheckpointMismatchError(
+            f'the class head of {checkpoint.source} does not fit the {type(head).__name__}: '
+            f'{"; ".join(problems)}. Give num_classes and in_channels that it was trained with'
+        )
+
+
+def _head_of(form: Format, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The class head's tensors in a state dict, by the names of the head in our configs."""
+    found = {name: re.fullmatch(form.head, name) for name in state}
+    return {match.expand(form.head_part): state[name] for name, match in found.items() if match}
 
 
 def _part_of(
@@ -213,9 +253,8 @@ def _fit_shapes(
     return fitted, resized
 
 
-def _problems(kind: str, given: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> list[str]:
+def _problems(form: Format, given: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> list[str]:
     """Sentences on what does not fit."""
-    form = FORMATS[kind]
     missing = [k for k in model if k not in given and not re.fullmatch(form.optional, k)]
     may_be_left_over = f'{form.spare}|{form.optional}'
     unknown = [k for k in given if k not in model and not re.fullmatch(may_be_left_over, k)]

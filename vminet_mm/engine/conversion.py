@@ -68,17 +68,14 @@ def convert(
         CheckpointError: If the source cannot be read, is not a complete classifier, or ``dst``
             exists or cannot be written.
     """
-    dst = Path(dst).expanduser()
-    if dst.is_dir() or (dst.exists() and not force):
-        fix = 'give the name of a file' if dst.is_dir() else 'overwrite it with --force'
-        raise CheckpointError(f'{dst} exists; {fix}')
+    dst = free_path(dst, force)
     try:
         checkpoint = read_checkpoint(src, ema)
         backbone, options = _build(checkpoint)
         state = {f'backbone.{name}': value for name, value in backbone.state_dict().items()}
         state.update(_head(checkpoint, backbone.out_channels[-1]))
         meta = dict(options, release=checkpoint.release, source=Path(src).name, ema=ema)
-        _save(dict(meta=dict(vminet=meta), state_dict=state), dst)
+        write_whole(dict(meta=dict(vminet=meta), state_dict=state), dst)
     except OSError as error:
         raise CheckpointError(str(error)) from error
     num_classes = len(state['head.fc.weight'])
@@ -124,7 +121,20 @@ def _head(checkpoint: Checkpoint, channels: int) -> dict[str, torch.Tensor]:
     return {'head.fc.weight': weight.float().clone(), 'head.fc.bias': bias.float().clone()}
 
 
-def _save(content: dict, dst: Path) -> None:
+def free_path(dst: str | os.PathLike, force: bool) -> Path:
+    """Where to write a file.
+
+    Raises:
+        CheckpointError: If it exists and is not to be overwritten, or is a folder.
+    """
+    dst = Path(dst).expanduser()
+    if dst.is_dir() or (dst.exists() and not force):
+        fix = 'give the name of a file' if dst.is_dir() else 'overwrite it with --force'
+        raise CheckpointError(f'{dst} exists; {fix}')
+    return dst
+
+
+def write_whole(content: dict, dst: Path) -> None:
     """Write all or nothing: whoever reads the file never finds a part of it."""
     dst.parent.mkdir(parents=True, exist_ok=True)
     part = dst.with_name(f'.{dst.name}.{os.getpid()}.part')

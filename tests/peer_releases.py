@@ -4,8 +4,11 @@ Written down from the authors' code, layer by layer, and not from ours.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from checkpoint_files import prefixed
 from torch import Tensor
 
 Shapes = dict[str, tuple[int, ...]]
@@ -209,3 +212,42 @@ def plain_mamba(
             shapes |= batch_norm(f'layers.{i}.dw.1', c)
     shapes = {f'backbone.{name}': shape for name, shape in shapes.items()}
     return shapes | affine('head.fc', classes, c)
+
+
+DEPTHS = (1, 1, 2, 1)
+LVT = dict(
+    channels=(8, 8, 16, 16),
+    depths=DEPTHS,
+    num_heads=(2, 2, 4, 2),
+    mlp_ratios=(2, 2, 2, 2),
+    reductions=(8, 4, 2, 1),
+)
+COLUMN = dict(embed_dims=16, num_layers=2)
+CONVS = dict(num_convs=2, conv_layers=(1,))
+# type: tensors of a release, the arch, and how its trainer wraps them
+CASES: dict[str, tuple[Shapes, dict, Callable[[dict], Any]]] = {
+    'EfficientVMamba': (
+        efficient_vmamba(16, DEPTHS, 5),
+        dict(base_channels=16, depths=DEPTHS),
+        lambda state: dict(state_dict=prefixed('module.module.', state), epoch=3),
+    ),
+    'LVT': (lvt(LVT, 5), LVT, lambda state: dict(state_dict=state, arch='lvt_cls')),
+    'LocalVim': (
+        local_vim(16, 2, 4, 5),
+        COLUMN,
+        lambda state: dict(state_dict=prefixed('module.', state)),
+    ),
+    'PlainMamba': (
+        plain_mamba(16, 2, 4, 5, 2, (1,)),
+        COLUMN | CONVS,
+        lambda state: dict(meta=dict(epoch=300), state_dict=state),
+    ),
+    'VMamba': (
+        vmamba(16, DEPTHS, 2, 1.5, 5),
+        dict(base_channels=16, depths=DEPTHS, state_size=2, scan_ratio=1.5),
+        lambda state: dict(model=state, model_ema=None, epoch=264),
+    ),
+    'Vim': (vim(16, 2, 4, 5), COLUMN, lambda state: dict(model=state, scaler={})),
+}
+HIERARCHICAL = ('EfficientVMamba', 'LVT', 'VMamba')
+CLASSIFIER = dict(Vim=dict(out_type='cls_token'), LocalVim=dict(out_type='avg_featmap'))
