@@ -10,11 +10,13 @@ import test_bad_exports
 import test_bad_images
 import test_bad_launches
 import test_bad_models
+import test_bad_peers
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs/reference/errors.md'
 MODULES = {
     'Models': test_bad_models,
     'Checkpoints': test_bad_checkpoints,
+    'Classifiers of other papers': test_bad_peers,
     'Configs': test_bad_configs,
     'Annotations': test_bad_annotations,
     'Images': test_bad_images,
