@@ -55,7 +55,8 @@ class VMINet(StrictlyPretrained):
             it, too, and with False the format is the input's throughout. Defaults to ``'auto'``.
         drop_path_rate (float): Stochastic depth of the last block; it grows linearly from 0 at the
             first. Defaults to 0.0.
-        norm_cfg (dict): Config of the norms. Defaults to ``dict(type='BN')``.
+        norm_cfg (dict): Config of the norms; ``dict(type='GN', num_groups=8)`` learns better from
+            random weights in batches of a few images. Defaults to ``dict(type='BN')``.
         norm_eval (bool | str): Keep batch norms in evaluation mode while training, but for the
             norms of the outputs 0 to 2, which no classifier has. ``'auto'`` does so where the
             backbone starts from a checkpoint (``init_cfg`` of type ``'Pretrained'``). Defaults to
