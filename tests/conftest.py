@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from global_state import unchanged_globals
 from mmengine.logging import MMLogger
 
 from vminet_mm.datasets import make_mini_data
@@ -31,8 +32,11 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
+def _alone() -> Iterator[None]:
+    """Each test starts from the same seed of torch and leaves no global state to the next."""
+    with unchanged_globals():
+        torch.manual_seed(0)
+        yield
 
 
 @pytest.fixture

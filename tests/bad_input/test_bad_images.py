@@ -25,7 +25,7 @@ from vminet_mm.inference.sources import read_image
 SIZE = (35, 45)
 PIXELS = cv2.resize(np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8), SIZE[::-1])
 RGB = Image.fromarray(np.ascontiguousarray(PIXELS[..., ::-1]))
-GREY = PIXELS[..., 0]
+GRAY = PIXELS[..., 0]
 WIDE = (PIXELS.astype(np.uint16) << 8) + 77
 ALPHA = np.dstack([PIXELS, np.full(SIZE, 9, np.uint8)])
 LONG = np.full((10, 20000, 3), (7, 8, 9), np.uint8)
@@ -53,7 +53,7 @@ def held_upright(image: Image.Image) -> bytes:
 
 
 PNG, JPEG = by_opencv('.png', PIXELS), by_opencv('.jpg', PIXELS)
-FLOAT = Image.fromarray(GREY.astype(np.float32) / 255)
+FLOAT = Image.fromarray(GRAY.astype(np.float32) / 255)
 # what it is: name of the file, its content, (H, W, 3) BGR that it must be read as, and how much a
 # value may be off
 READABLE = {
@@ -69,7 +69,7 @@ READABLE = {
         bgr(RGB.convert('P')),
         0,
     ),
-    'grayscale image': ('a.png', by_opencv('.png', GREY), np.dstack([GREY] * 3), 0),
+    'grayscale image': ('a.png', by_opencv('.png', GRAY), np.dstack([GRAY] * 3), 0),
     'grayscale image with transparency': (
         'a.png',
         by_pillow(RGB.convert('LA'), 'PNG'),
@@ -88,7 +88,7 @@ READABLE = {
     '16-bit grayscale image': (
         'a.png',
         by_opencv('.png', WIDE[..., 0]),
-        np.dstack([GREY] * 3),
+        np.dstack([GRAY] * 3),
         0,
     ),
     '16-bit TIFF': ('a.tif', by_opencv('.tif', WIDE), PIXELS, 1),

@@ -6,7 +6,7 @@ import torch
 from operations import Operations
 from torch import distributed as dist
 from torch import nn
-from torch.multiprocessing.spawn import spawn
+from two_processes import run_in_two_processes
 
 from vminet_mm.engine.hooks import NormStatisticsHook, average_statistics, norms_with_statistics
 
@@ -39,7 +39,7 @@ def _process(rank: int, folder: str) -> None:
 
 
 def test_mean_over_processes(tmp_path: Path) -> None:
-    spawn(_process, args=(str(tmp_path),), nprocs=2)
+    run_in_two_processes(_process, str(tmp_path))
     for rank in (0, 1):
         state = torch.load(tmp_path / f'{rank}.pth')
         for i, channels in ((0, 3), (2, 1)):

@@ -19,13 +19,13 @@ def png(pixels: np.ndarray) -> bytes:
     return cv2.imencode('.png', pixels)[1].tobytes()
 
 
-GREY = PIXELS[..., 0]
+GRAY = PIXELS[..., 0]
 ALPHA = np.dstack([PIXELS, np.full(SIZE, 9, np.uint8)])
 
 
 def test_arrays() -> None:
-    np.testing.assert_array_equal(as_bgr(GREY), np.dstack([GREY] * 3))
-    np.testing.assert_array_equal(as_bgr(GREY[..., None]), np.dstack([GREY] * 3))
+    np.testing.assert_array_equal(as_bgr(GRAY), np.dstack([GRAY] * 3))
+    np.testing.assert_array_equal(as_bgr(GRAY[..., None]), np.dstack([GRAY] * 3))
     np.testing.assert_array_equal(as_bgr(ALPHA), PIXELS)
     for wrong in (PIXELS / 255, PIXELS[..., :2], PIXELS[None], PIXELS.astype(np.uint16)):
         with pytest.raises(InputError, match=r'must be \(H, W, 3\) BGR of uint8'):
@@ -37,11 +37,11 @@ def test_arrays() -> None:
 def test_pillow() -> None:
     image = Image.fromarray(PIXELS[..., ::-1])
     np.testing.assert_array_equal(from_pillow(image), PIXELS)
-    np.testing.assert_array_equal(from_pillow(Image.fromarray(GREY)), np.dstack([GREY] * 3))
+    np.testing.assert_array_equal(from_pillow(Image.fromarray(GRAY)), np.dstack([GRAY] * 3))
     rgba = Image.fromarray(np.dstack([PIXELS[..., ::-1], ALPHA[..., 3]]))
     np.testing.assert_array_equal(from_pillow(rgba), PIXELS)
-    deep = Image.fromarray(GREY.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(from_pillow(deep), np.dstack([GREY] * 3))
+    deep = Image.fromarray(GRAY.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(from_pillow(deep), np.dstack([GRAY] * 3))
     image.getexif()[0x0112] = 3  # upside down
     np.testing.assert_array_equal(from_pillow(image), PIXELS[::-1, ::-1])
 

@@ -31,7 +31,7 @@ TOOL = str(ROOT / 'tools/visualization/cam.py')
 TASKS = dict(mmpretrain='classification', mmseg='segmentation', mmdet='detection')
 CLASSES = ('left', 'right')
 IMAGE = torch.ones(1, 3, 16, 24)
-GREY = np.full((16, 24, 3), 128, dtype=np.uint8)
+GRAY = np.full((16, 24, 3), 128, dtype=np.uint8)
 
 
 class Corners(nn.Module):
@@ -65,7 +65,7 @@ def bright(top: int, left: int, channel: int, inputs: Tensor | None = None) -> T
 
 
 def sample(inputs: Tensor) -> Sample:
-    return Sample('picture.jpg', GREY, inputs, SimpleNamespace())
+    return Sample('picture.jpg', GRAY, inputs, SimpleNamespace())
 
 
 def hottest(heat: np.ndarray) -> tuple[int, int]:

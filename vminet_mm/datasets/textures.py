@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 MIN_CONTRAST = 75.0  # minimum distance in RGB between a fill and everything it may lie on
-_COLOUR_TRIES = 24
+_COLOR_TRIES = 24
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -73,7 +73,7 @@ def pick_color(rng: np.random.Generator, others: np.ndarray) -> np.ndarray:
         np.ndarray: (3,) float32 RGB. The first of several draws at least ``MIN_CONTRAST`` away
         from all others, or the farthest where a crowded image leaves none.
     """
-    candidates = rng.uniform(15, 240, size=(_COLOUR_TRIES, 3)).astype(np.float32)
+    candidates = rng.uniform(15, 240, size=(_COLOR_TRIES, 3)).astype(np.float32)
     distances = np.linalg.norm(candidates[:, None] - others[None], axis=-1).min(axis=1)
     far_enough = np.flatnonzero(distances >= MIN_CONTRAST)
     return candidates[far_enough[0] if len(far_enough) else distances.argmax()]

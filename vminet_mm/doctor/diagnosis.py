@@ -18,7 +18,7 @@ def diagnose(
 
     Args:
         config: A config whose needs are checked; what else is missing is then no problem.
-        data_root: The folder that takes the place of the config's data; without a config, a folder
+        data_root: The folder that replaces that of the config's data; without a config, a folder
             that should have one of the known layouts.
         installed: Whether ``vminet_mm`` is installed, which its caller knows.
 

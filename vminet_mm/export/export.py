@@ -13,7 +13,7 @@ from ..inference import load_model
 from ..tasks import task_of
 from .metadata import as_texts, describe
 from .outputs import DetectorOutputs, exportable, make_outputs
-from .program import OPSETS, least_sizes, require, save_onnx, save_pt2, trace
+from .program import OPSETS, minimum_sizes, require, save_onnx, save_pt2, trace
 from .quantize import quantize
 from .verify import Difference, onnx_runner, pt2_runner, sizes_to_verify, verify
 from .verify_objects import verify_objects
@@ -101,9 +101,9 @@ def export(
     _require_switches(kind, check, pasted, takes_uint8, calibrate is not None)
     predictor = load_model(config, checkpoint, device='cpu')
     size = tuple(size or task_of(predictor.cfg).image_size)
-    least = least_sizes(predictor.model)[1]
-    if min(size) < least:
-        raise ConfigError(f'--shape takes numbers from {least}, not {size}')
+    minimum = minimum_sizes(predictor.model)[1]
+    if min(size) < minimum:
+        raise ConfigError(f'--shape takes numbers from {minimum}, not {size}')
     outputs = make_outputs(predictor.task, predictor.model, names, pasted, kind == 'pt2')
     about = describe(predictor, outputs, checkpoint)
     if is_fixed:

@@ -32,7 +32,7 @@ def require(*packages: str) -> None:
         raise ConfigError(f'{missing[0]} is not installed: pip install {" ".join(missing)}')
 
 
-def least_sizes(model: nn.Module) -> tuple[int, int]:
+def minimum_sizes(model: nn.Module) -> tuple[int, int]:
     """The minimum edges in pixels of an image to predict for, and of one to trace with.
 
     torch.export takes sizes for open only where no map of the backbone has a single cell. It is
@@ -55,8 +55,8 @@ def trace(outputs: Outputs, size: tuple[int, int], is_fixed: bool = False) -> Ex
     """
     sizes = {0: Dim('batch')}
     if not is_fixed:
-        least = dict(min=least_sizes(outputs.model)[0])
-        sizes |= {2: Dim('height', **least), 3: Dim('width', **least)}
+        minimum = dict(min=minimum_sizes(outputs.model)[0])
+        sizes |= {2: Dim('height', **minimum), 3: Dim('width', **minimum)}
     image = torch.randn(2, input_channels(outputs.model), *size)
     edges = [torch.tensor(size, dtype=torch.float32) for _ in outputs.inputs[1:]]
     try:

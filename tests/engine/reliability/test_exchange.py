@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from operations import Operations
 from test_nonfinite import Model, runner
 from torch import distributed as dist
-from torch.multiprocessing.spawn import spawn
+from two_processes import run_in_two_processes
 
 from vminet_mm.engine.reliability.exchange import LargestOfAll
 from vminet_mm.engine.reliability.nonfinite import _message
@@ -91,7 +91,7 @@ def _process(rank: int, folder: str) -> None:
 
 
 def test_two_processes(tmp_path: Path) -> None:
-    spawn(_process, args=(str(tmp_path),), nprocs=2)
+    run_in_two_processes(_process, str(tmp_path))
     for rank in (0, 1):
         found = torch.load(tmp_path / f'{rank}.pth')
         assert found['largest'] == [1, 5]

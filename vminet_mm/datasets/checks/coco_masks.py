@@ -221,7 +221,7 @@ def _has_area(polygon: list[float]) -> bool:
 
 
 def _iou(box: tuple[float, ...], other: list[float]) -> float:
-    """Intersection over union of two boxes, left, top, width and height; a pixel is the least."""
+    """Intersection over union of boxes (left, top, width, height) with sides of a pixel or more."""
     (a, b, c, d), (e, f, g, h) = box, other
     c, d, g, h = (max(side, 1) for side in (c, d, g, h))
     shared = max(min(a + c, e + g) - max(a, e), 0) * max(min(b + d, f + h) - max(b, f), 0)

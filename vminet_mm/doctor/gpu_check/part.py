@@ -19,8 +19,8 @@ def parse_args(doc: str | None) -> argparse.Namespace:
 
 def seconds_of(function: Callable[[], object], device: str, tiny: bool) -> float:
     """The median time of a call."""
-    rounds, least = (1, 0.0) if tiny else (5, 0.02)
-    (times,) = time_in_turn([function], rounds, least, device_clock(device))
+    rounds, minimum = (1, 0.0) if tiny else (5, 0.02)
+    (times,) = time_in_turn([function], rounds, minimum, device_clock(device))
     return quartiles(times)[1]
 
 

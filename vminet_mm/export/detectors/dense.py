@@ -89,8 +89,8 @@ class DenseHead(nn.Module):
         self.has_integral = isinstance(head, kinds.GFLHead)
         self.iou_threshold = iou_threshold(self.cfg.get('nms'), f'{part}.test_cfg.nms')
         # a buffer, so that it has a name in the file
-        least = 0.0 if self.is_rpn else float(self.cfg.get('score_thr', 0.0))
-        self.register_buffer('score_threshold', torch.tensor(least))
+        minimum = 0.0 if self.is_rpn else float(self.cfg.get('score_thr', 0.0))
+        self.register_buffer('score_threshold', torch.tensor(minimum))
 
     def forward(self, maps: tuple[Tensor, ...], size: Tensor) -> Found:
         """The boxes of each image, by falling score.
@@ -151,8 +151,8 @@ class DenseHead(nn.Module):
 
     def _without_small(self, boxes: Tensor, scores: Tensor) -> Tensor:
         """The scores (B, N), without those of boxes that are not larger than ``min_bbox_size``."""
-        least = self.cfg.get('min_bbox_size', -1)
-        if least < 0:
+        minimum = self.cfg.get('min_bbox_size', -1)
+        if minimum < 0:
             return scores
-        is_large = (boxes[..., 2:] - boxes[..., :2] > least).all(-1)
+        is_large = (boxes[..., 2:] - boxes[..., :2] > minimum).all(-1)
         return torch.where(is_large, scores, DROPPED)

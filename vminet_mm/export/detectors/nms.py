@@ -56,8 +56,8 @@ def onnx_translation() -> dict[Any, Any]:
     def write(boxes: Any, scores: Any, max_output: int, iou_threshold: float) -> Any:
         limit = op.Constant(value_ints=[max_output])
         overlap = op.Constant(value_floats=[iou_threshold])
-        least = op.Constant(value_floats=[WORTHLESS])
-        return op.NonMaxSuppression(boxes, scores, limit, overlap, least)
+        minimum = op.Constant(value_floats=[WORTHLESS])
+        return op.NonMaxSuppression(boxes, scores, limit, overlap, minimum)
 
     return {torch.ops.vminet_mm.non_max_suppression.default: write}
 

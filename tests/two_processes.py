@@ -1,0 +1,15 @@
+"""Two processes that form a group, for tests of what they tell each other."""
+
+from collections.abc import Callable
+from multiprocessing import set_forkserver_preload
+
+from torch.multiprocessing.spawn import start_processes
+
+
+def run_in_two_processes(function: Callable[[int, str], None], folder: str) -> None:
+    """Call ``function(rank, folder)`` in two processes; raises if one of them fails.
+
+    Both are forked from one process that has imported the package, which takes half the time.
+    """
+    set_forkserver_preload(['vminet_mm.engine'])
+    start_processes(function, args=(folder,), nprocs=2, start_method='forkserver')
