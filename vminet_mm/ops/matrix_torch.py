@@ -81,7 +81,7 @@ def attend_backward(
     """The gradients of :func:`attend`, and its output once more.
 
     Args:
-        grad: Of the output (B, D, H, W).
+        grad: Of the output (B, D, H, W); it may be overwritten.
         query_key: And what follows, as it was given to :func:`attend`.
         context: What that returned.
 
@@ -93,7 +93,7 @@ def attend_backward(
     query, key = query_key.chunk(2, 1)
     grad_query_key = torch.empty_like(query_key)
     hidden, *grad_fields = _backward(
-        grad_query_key.chunk(2, 1), grad, query, key, alpha, scale, beta, mask, context, spans
+        grad_query_key.chunk(2, 1), grad, query, key, alpha, scale, beta, mask, context, spans, grad
     )
     return grad_query_key, None, hidden, *grad_fields
 
@@ -199,8 +199,12 @@ def _backward(
     mask: Tensor,
     summary: Tensor,
     spans: tuple[int, int],
+    scratch: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Write the gradients of query and key; the output and the gradients of alpha, scale, beta."""
+    """Write the gradients of query and key; the output and the gradients of alpha, scale, beta.
+
+    ``scratch`` is overwritten where it is like the mixture.
+    """
     dtype = summary.dtype
     weights = alpha.flatten().to(dtype)
     rectified = F.relu6(query)
@@ -210,7 +214,8 @@ def _backward(
     # not told from the output: rounded to 6 in low precision, it would stop gradients
     mixed = _mix(embedding, summary, scale, beta)
     grad = grad.contiguous(memory_format=_memory_format(mixed))
-    grad = _relu6_backward(grad, mixed)  # of the mixture, and of its dtype
+    is_like = scratch is not None and scratch.dtype == dtype and scratch.stride() == mixed.stride()
+    grad = _relu6_backward(grad, mixed, out=scratch if is_like else None)  # of the mixture
     total = grad.sum((2, 3))
     grad_summary = scale * total
     grad_alpha = _alpha_gradient(tokens, grad_summary, mask, *spans)
@@ -245,8 +250,8 @@ def _embed(rectified: Tensor, key: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def _inner_product(x: Tensor, y: Tensor) -> Tensor:
-    """The sum of all products; on CUDA in one pass, which TF32 does not shorten."""
-    if _on_cuda(x) and x.numel() < 2**31:  # more cuBLAS does not count
+    """The sum of all products, in one pass, which TF32 does not shorten."""
+    if x.numel() < 2**31:  # more BLAS does not count
         is_last = _memory_format(x) == torch.channels_last
         x, y = (t.permute(0, 2, 3, 1) if is_last else t for t in (x, y))
         return torch.dot(x.flatten(), y.flatten())
