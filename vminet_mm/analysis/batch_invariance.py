@@ -198,6 +198,7 @@ def padded(preprocessor: nn.Module, padding: int) -> Iterator[None]:
     """Have a data preprocessor pad every batch by so many pixels more, right and below."""
 
     def enlarge(_: nn.Module, __: tuple, batch: dict) -> None:
+        """Add the padding to a preprocessed batch and to what its data samples say."""
         images = batch['inputs']
         size = (images.shape[2] + padding, images.shape[3] + padding)
         batch['inputs'] = set_image_sizes(resize(images, size), image_sizes(images))

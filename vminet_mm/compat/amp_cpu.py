@@ -21,6 +21,7 @@ def fix(module: ModuleType) -> None:
         return
 
     def init(original: Any, self: Any, loss_scale: Any = 'dynamic', dtype: Any = None, **kw: Any):
+        """``AmpOptimWrapper.__init__`` with bfloat16 for float16."""
         if dtype in (None, 'float16', torch.float16):
             dtype = 'bfloat16'
         # The scaler stays, switched off: upstream's methods go through it.

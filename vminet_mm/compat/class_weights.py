@@ -27,6 +27,7 @@ def fix(module: ModuleType) -> None:
         ignore_index: int = -100,
         avg_non_ignore: bool = False,
     ) -> Tensor:
+        """Average over the class weights of the pixels that count, as PyTorch does."""
         if class_weight is not None and avg_factor is None and reduction == 'mean':
             counts = label != ignore_index
             avg_factor = class_weight[torch.where(counts, label, 0)].mul(counts).sum()

@@ -27,6 +27,7 @@ def fix(module: ModuleType) -> None:
 
 def _fix_pipeline(compose: type) -> None:
     def call(original: Any, self: Any, data: Any) -> Any:
+        """``Compose.__call__`` whose errors name the image and the step."""
         results = data
         for transform in self.transforms:  # as the original does, which would not tell where it is
             try:
@@ -46,6 +47,7 @@ def _fix_pipeline(compose: type) -> None:
 
 def _fix_loading(loading: type) -> None:
     def transform(original: Any, self: Any, results: dict) -> Any:
+        """``LoadImageFromFile.transform`` whose errors say what is wrong with the file."""
         try:
             return original(self, results)
         except MemoryError:
@@ -67,6 +69,7 @@ def _fix_loading(loading: type) -> None:
 
 def _fix_dataset(dataset: type) -> None:
     def serialize(original: Any, self: Any) -> Any:
+        """``_serialize_data``, which refuses a list that filtering has emptied."""
         if not self.data_list:
             file = self.ann_file or self.data_root or ', '.join(self.data_prefix.values())
             given = dict(filter_cfg=self.filter_cfg, indices=self._indices)

@@ -15,6 +15,7 @@ def fix(module: ModuleType) -> None:
     """Refuse what Pillow would clip."""
 
     def pillow_to_array(original: Any, image: Any, flag: str = 'color', *args: Any) -> Any:
+        """``_pillow2array`` for images of 8 bits."""
         if flag != 'unchanged' and image.mode in DEEP_MODES:
             raise ValueError(
                 f'Pillow would clip an image of mode {image.mode} to 8 bits; '

@@ -12,6 +12,7 @@ def fix(module: ModuleType) -> None:
     def draw_samples(
         original: Any, hook: Any, batch_idx: int, data_batch: dict, *args: Any, **kwargs: Any
     ) -> None:
+        """``_draw_samples`` of images whose channels are swapped first."""
         if hook.enable:
             images = [image.flip(0) if len(image) == 3 else image for image in data_batch['inputs']]
             data_batch = dict(data_batch, inputs=images)

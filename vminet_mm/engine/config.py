@@ -224,6 +224,7 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     new_root = data_root.rstrip('/') or '/'
 
     def moved(value: Any) -> Any:
+        """A path below the new root if it lies below one of the old."""
         for old in sorted(old_roots, key=len, reverse=True) if isinstance(value, str) else ():
             if value.rstrip('/') == old:
                 return new_root

@@ -73,6 +73,7 @@ def missing(name: str) -> Callable[..., NoReturn]:
         raise AttributeError(f"module 'mmcv._ext' has no attribute {name!r}")
 
     def unavailable(*args: Any, **kwargs: Any) -> NoReturn:
+        """Raise when it is called."""
         raise NotImplementedError(
             f'{name} needs the compiled extension of mmcv, which is not in use here. vminet_mm '
             f'stands in for it on torchvision and offers {", ".join(OFFERED)}. For {name} '
