@@ -33,7 +33,7 @@ def test_as_mmdet_predicts(
         torch.testing.assert_close(found['boxes'][its], one.bboxes, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize('name', ['mask_rcnn', 'cascade'])
+@pytest.mark.parametrize('name', ['mask_rcnn', 'cascade_sfp'])
 def test_pasted_masks(name: str, models: dict[str, torch.nn.Module]) -> None:
     outputs = make_outputs('detection', models[name], pasted=True)
     torch.manual_seed(0)
@@ -68,6 +68,6 @@ def test_nothing_found(models: dict[str, torch.nn.Module]) -> None:
 def test_names(models: dict[str, torch.nn.Module]) -> None:
     basic = ('boxes', 'scores', 'labels', 'image_index')
     for name, model in models.items():
-        masks = ('masks',) if name in ('mask_rcnn', 'cascade', 'sfp') else ()
+        masks = ('masks',) if name in ('mask_rcnn', 'cascade_sfp') else ()
         assert make_outputs('detection', model).names == basic + masks
     assert set(TWO_STAGES) < set(models)
