@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from vminet_mm.engine import load_config
@@ -48,6 +49,15 @@ def test_peers_differ_by_their_backbone_alone(path: Path) -> None:
         cfg.pop('channels', None)
         cfg.pop('work_dir')
     assert peer.to_dict() == ours.to_dict()
+
+
+@pytest.mark.parametrize('path', OURS, ids=lambda path: path.stem)
+def test_batches_of_four_pictures_are_no_statistics(path: Path) -> None:
+    """Of real pictures; the drawn scenes of the mini configs are much like one another."""
+    cfg = read(path)
+    is_small = cfg.train_dataloader.batch_size <= 4 and not path.stem.endswith('mini')
+    norms = [m for m in MODELS.build(cfg.model.backbone).modules() if isinstance(m, _BatchNorm)]
+    assert bool(norms) != is_small
 
 
 class Weight(BaseModel):

@@ -10,7 +10,13 @@ channels = [24, 48, 96, 192]
 class_weight = [0.5, 0.4, 2.2, 0.4, 1.0, 0.7, 2.0, 2.0, 0.9, 2.7, 3.9]
 model = dict(
     data_preprocessor=dict(size=(256, 256)),
-    backbone=dict(arch='ti', img_size=256, drop_path_rate=0.0, channels_last=True),
+    backbone=dict(
+        arch='ti',
+        img_size=256,
+        drop_path_rate=0.0,
+        channels_last=True,
+        norm_cfg=dict(type='GN', num_groups=8),  # four crops make poor statistics
+    ),
     decode_head=dict(
         in_channels=channels,
         channels=64,
@@ -24,7 +30,7 @@ model = dict(
         loss_decode=dict(class_weight=class_weight),
     ),
 )
-train_cfg = dict(max_iters=2400)
+train_cfg = dict(max_iters=3000)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=300, max_keep_ckpts=1))
 auto_scale_lr = dict(enable=False, base_batch_size=4)
 randomness = dict(seed=0)
