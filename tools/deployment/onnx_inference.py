@@ -12,6 +12,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageDraw, ImageOps
 
+MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # of Pillow, by the number of channels
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -35,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
         args.model, providers=onnxruntime.get_available_providers()
     )
     about = read_metadata(session)
-    picture = ImageOps.exif_transpose(Image.open(args.image)).convert('RGB')
+    picture = open_image(args.image, session.get_inputs()[0].shape, about)
     if not args.keep_size:  # a file that takes uint8 resizes itself: it has no such steps
         picture = resize(picture, about['resize'])
     names = [output.name for output in session.get_outputs()]
@@ -53,9 +55,9 @@ def main(args: argparse.Namespace) -> None:
     if args.out and args.out.endswith('.npz'):
         np.savez(args.out, **outputs)
     elif args.out and about['task'] == 'segmentation':
-        paint(picture, label_map(outputs, picture), about['palette']).save(args.out)
+        paint(picture.convert('RGB'), label_map(outputs, picture), about['palette']).save(args.out)
     elif args.out and 'boxes' in outputs:
-        draw_objects(picture, outputs, about).save(args.out)
+        draw_objects(picture.convert('RGB'), outputs, about).save(args.out)
     elif args.out:
         raise SystemExit(f'error: --out {args.out}: a file that ends with .npz takes the outputs')
 
@@ -95,16 +97,31 @@ def resize(picture: Image.Image, steps: list[dict]) -> Image.Image:
     return picture
 
 
+def open_image(path: str, shape: list, about: dict) -> Image.Image:
+    """The image with as many channels as the file takes, turned as the camera was held."""
+    channels = shape[-1 if about.get('input') == 'uint8' else 1]
+    if channels not in MODES:
+        raise SystemExit(f'error: the file takes {channels} channels; Pillow opens 1, 3 or 4')
+    return ImageOps.exif_transpose(Image.open(path)).convert(MODES[channels])
+
+
 def prepare(picture: Image.Image, about: dict) -> np.ndarray:
-    """What the file takes: the picture as it is, (1, H, W, 3) uint8, or normalized."""
+    """What the file takes: the picture as it is, (1, H, W, C) uint8, or normalized."""
     if about.get('input') == 'uint8':
-        return np.asarray(picture)[None]
+        return pixels_of(picture)[None]
     return normalize(picture, about)
 
 
+def pixels_of(picture: Image.Image) -> np.ndarray:
+    """(H, W, C) uint8; of 4 channels blue first, as OpenCV reads them in the training."""
+    pixels = np.asarray(picture)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return pixels[..., [2, 1, 0, 3]] if pixels.shape[2] == 4 else pixels
+
+
 def normalize(picture: Image.Image, about: dict) -> np.ndarray:
-    """The image as the network takes it, (1, 3, H, W) float32, padded to whole strides."""
-    pixels = np.asarray(picture, np.float32)
+    """The image as the network takes it, (1, C, H, W) float32, padded to whole strides."""
+    pixels = pixels_of(picture).astype(np.float32)
     if about['color_order'] == 'bgr':
         pixels = pixels[..., ::-1]
     pixels = (pixels - np.float32(about['mean'])) / np.float32(about['std'])

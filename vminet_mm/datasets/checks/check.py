@@ -33,7 +33,7 @@ from .folders import check_folders
 from .label_maps import check_label_maps
 from .parsed import check_parsed
 from .readers import reader_of
-from .report import LAYOUTS_PAGE, Report, Sample, some
+from .report import LAYOUTS_PAGE, Report, Sample, set_option, some
 
 MAX_REFETCH = 20  # images that are tried in place of one that the pipeline drops
 
@@ -261,5 +261,5 @@ def _check_evaluators(report: Report, cfg: Config, split: str) -> None:
         if name and Path(name).absolute() not in read:
             report.problem(
                 f'{path} is {name}, the data set reads {some(files) or "no such file"}',
-                f'--cfg-options {path}={files[0] if files else "FILE"}',
+                set_option(path, files[0] if files else 'FILE'),
             )

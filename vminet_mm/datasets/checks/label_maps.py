@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ...errors import error_text
 from ..pictures import loaded_size
 from .lists import explain_absent, unread_suffixes
-from .report import Report, class_counts, some
+from .report import Report, class_counts, set_option, some
 
 QUICK_FILES = 1000  # images whose label maps are looked for before every training
 QUICK_LABEL_MAPS = 16  # read before every training, or more if they have one class alone
@@ -95,10 +95,8 @@ def _fix_of_bare(split: str, dataset: Any, path: str) -> str | None:
         for entry in sorted(os.scandir(stem.parent), key=lambda entry: entry.name):
             rest = entry.name.removeprefix(stem.name)
             if rest != entry.name and rest[:1] in '._-':
-                return (
-                    f'the folder has {entry.name}: set --cfg-options '
-                    f'{split}_dataloader.dataset.seg_map_suffix={rest}'
-                )
+                option = set_option(f'{split}_dataloader.dataset.seg_map_suffix', rest)
+                return f'the folder has {entry.name}: set {option}'
     return None
 
 

@@ -1,6 +1,7 @@
 """What a check of data has found, said line by line while it goes on."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,6 +95,30 @@ class Report:
             self.echo('nothing is wrong: training can start')
 
 
+def set_option(path: str, value: object) -> str:
+    """How to give a config a text: an option, or where a shell or MMEngine would read it otherwise,
+    such as one with spaces, what to write in the config.
+
+    Args:
+        path: The dotted name of the option.
+        value: The text, or what is written as one.
+    """
+    text = str(value)
+    if shlex.quote(text) == text and DictAction._parse_iterable(text) == text:
+        return f'--cfg-options {path}={text}'
+    return _in_config(path, repr(text))
+
+
+def _in_config(path: str, code: str) -> str:
+    """What to write in a config to set a value, or part of a list, which is named alone."""
+    first, *others = path.split('.')
+    if any(name.isdecimal() for name in others):
+        return f'in the config set {path} to {code}'
+    for name in reversed(others):
+        code = f'dict({name}={code})'
+    return f'in the config {first} = {code}'
+
+
 def name_classes(split: str, classes: Iterable[str]) -> str:
     """How to give a config the classes of a split: an option, or where a name cannot be written in
     one (MMEngine removes spaces and splits at commas), what to write in the config."""
@@ -103,10 +128,8 @@ def name_classes(split: str, classes: Iterable[str]) -> str:
     if is_plain and DictAction._parse_iterable(option) == names:  # not so with 7, true or inf
         return f'--cfg-options {split}_dataloader.dataset.metainfo.classes="{option}"'
     listed = ', '.join(map(repr, names))
-    return (
-        f'in the config {split}_dataloader = dict(dataset=dict(metainfo=dict('
-        f'classes=({listed}{"," if len(names) == 1 else ""}))))'
-    )
+    code = f'({listed}{"," if len(names) == 1 else ""})'
+    return _in_config(f'{split}_dataloader.dataset.metainfo.classes', code)
 
 
 def some(names: Iterable[object]) -> str:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from ...checkpoints.formats import has_old_names
 from ...compat.patching import temporarily
+from ...datasets.checks.report import set_option
 from ...errors import CheckpointError, ConfigError
 from ..batches import images_per_iteration, require_norms_fed
 from ..optim import prepare_for_compiler
@@ -121,7 +122,7 @@ def _read(path: str, by_iteration: bool) -> ResumePoint:
     if has_old_names(content.get('state_dict', {})):
         raise CheckpointError(
             f'{path} is of a run of an earlier version, whose optimizer has the parameters in '
-            f'another order; begin a new run from its weights: --cfg-options load_from={path}'
+            f'another order; begin a new run from its weights: {set_option("load_from", path)}'
         )
     # without the entry, MMEngine's own hook saved it
     done = meta.get('batches_done', meta['iter'] if by_iteration else 0)
@@ -222,8 +223,8 @@ class ResumableRunner(Runner):
             raise ConfigError(
                 f'--resume: {change}, so that its position in the data and in the schedule cannot '
                 'be kept. Start as many processes with such a train_dataloader.batch_size that it '
-                f'is {before}, or begin a new run from its weights: --cfg-options '
-                f'load_from={point.path}'
+                f'is {before}, or begin a new run from its weights: '
+                f'{set_option("load_from", point.path)}'
             )
         self.logger.warning(f'{change}: the learning rate is not adapted to it')
 
