@@ -61,6 +61,13 @@ def test_labels_of_a_test_pipeline_count_in_the_file(mini_root: Path) -> None:
     assert trained.label_size == (256, 320) and tested.label_size == (128, 160)
 
 
+def test_validation_on_the_images_of_the_training(mini_root: Path) -> None:
+    root = mini_root / 'imagenet'
+    option = dict(val_dataloader__dataset__data_prefix='train')
+    assert 'it reads the images of train' in '\n'.join(check(root, samples=1, **option).notes)
+    assert 'it reads the images' not in '\n'.join(check(root, samples=1).notes)
+
+
 @pytest.mark.parametrize('layout', CONFIGS)
 def test_missing_folder(layout: str, copy_of: Callable) -> None:
     root = copy_of(layout)

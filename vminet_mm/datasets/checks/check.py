@@ -35,6 +35,8 @@ from .parsed import check_parsed
 from .readers import reader_of
 from .report import LAYOUTS_PAGE, Report, Sample, set_option, some
 
+# what of a data set's config does not change which images it lists
+SAME_IMAGES = ('pipeline', 'test_mode', 'filter_cfg', 'metainfo', 'backend_args', 'lazy_init')
 MAX_REFETCH = 20  # images that are tried in place of one that the pipeline drops
 
 # The check of one data set's files, by default_scope. Each takes the data set before that has read
@@ -77,12 +79,25 @@ def check_config(
             report.masks.add(split)
         with DefaultScope.overwrite_default_scope(scope):
             _check_split(report, cfg, split, samples, seed)
+    if {'train', 'val'} <= {*splits}:
+        _note_same_images(report, cfg)
     check_classes_agree(report)
     if report.classes:
         check_model(report, cfg, len(next(iter(report.classes.values()))))
     elif report.least_classes:
         check_model(report, cfg, report.least_classes, more_is_wrong=False)
     return report
+
+
+def _note_same_images(report: Report, cfg: Config) -> None:
+    """A validation on the images of the training, which tells nothing of others."""
+    read = {}
+    for split in ('train', 'val'):
+        for leaf in leaf_datasets((cfg.get(f'{split}_dataloader') or {}).get('dataset')):
+            choice = {key: value for key, value in leaf.items() if key not in SAME_IMAGES}
+            read.setdefault(split, set()).add(repr(sorted(choice.items())))
+    if read.get('train', set()) & read.get('val', set()):
+        report.note('val: it reads the images of train: its metrics say nothing of others')
 
 
 def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: int) -> None:
