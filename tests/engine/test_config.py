@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from vminet_mm.engine import load_config, set_data_root
+from vminet_mm.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 COCO = ROOT / 'configs/mask_rcnn/mask-rcnn_vminet-xs_sfp_1x_coco.py'
@@ -40,6 +41,21 @@ def test_data_root_of_the_others(path: Path, tmp_path: Path) -> None:
     cfg = load_config(path, data_root=str(tmp_path))
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.data_root == str(tmp_path)
+
+
+def test_data_root_as_a_shell_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in --data-root=~/data, which bash does not expand."""
+    (tmp_path / 'data').mkdir()
+    monkeypatch.setenv('HOME', str(tmp_path))
+    for text in ('~/data', '$HOME/data'):
+        cfg = load_config(COCO, data_root=text)
+        assert cfg.train_dataloader.dataset.data_root == f'{tmp_path}/data'
+
+
+def test_work_dir_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / 'run').touch()
+    with pytest.raises(ConfigError, match='is a file'):
+        load_config(COCO, work_dir=str(tmp_path / 'run'))
 
 
 def test_data_root_inside_of_wrappers(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from vminet_mm.engine import load_config, settings
 from vminet_mm.engine.settings import (
     apply_vis_backends,
+    require_numbers,
     require_read_settings,
     require_vis_packages,
 )
@@ -35,6 +36,28 @@ ROOT = Path(__file__).parents[2]
 def test_not_read(options: dict, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         require_read_settings(Config(options))
+
+
+CLASSIFIER = 'configs/cls/vminet-ti_mini.py'
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        ('train_dataloader.batch_size', 0),
+        ('train_dataloader.batch_size', '2'),
+        ('val_dataloader.batch_size', 1.5),
+        ('train_dataloader.num_workers', -1),
+        ('train_cfg.max_epochs', 0),
+        ('train_cfg.val_interval', 0),
+        ('optim_wrapper.optimizer.lr', 0.0),
+        ('optim_wrapper.optimizer.lr', '1e-3'),
+    ],
+)
+def test_numbers_of_a_training(option: str, value: object) -> None:
+    assert require_numbers(load_config(ROOT / CLASSIFIER)) is None
+    with pytest.raises(ConfigError, match=f'{option} is {value!r}'):
+        require_numbers(load_config(ROOT / CLASSIFIER, {option: value}))
 
 
 def test_variables_are_left_alone() -> None:

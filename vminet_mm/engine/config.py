@@ -1,5 +1,6 @@
 """Loading a config and applying the switches that all tools share."""
 
+import os
 import traceback
 from collections.abc import Callable, Collection
 from copy import deepcopy
@@ -45,7 +46,7 @@ def load_config(
     path = find_config(path)
     cfg = _read(path)
     if data_root is not None:
-        set_data_root(cfg, data_root)
+        set_data_root(cfg, os.path.expandvars(os.path.expanduser(data_root)))
     try:
         cfg.merge_from_dict(cfg_options or {})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -54,6 +55,8 @@ def load_config(
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = f'./work_dirs/{path.stem}'
+    if Path(cfg.work_dir).is_file():
+        raise ConfigError(f'--work-dir {cfg.work_dir} is a file; give a folder')
     for key in LOADERS:
         loader = cfg.get(key)
         if loader and loader.get('num_workers') == 0:

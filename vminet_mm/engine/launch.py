@@ -25,7 +25,12 @@ from .config import load_config, part_being_built, require_optimizer, require_pa
 from .optim import group_table
 from .preflight import check_processes, local_rank, require_data
 from .reliability.resume import ResumableRunner, ResumePoint, resume_from
-from .settings import apply_vis_backends, require_read_settings, require_vis_packages
+from .settings import (
+    apply_vis_backends,
+    require_numbers,
+    require_read_settings,
+    require_vis_packages,
+)
 from .weights import (
     BUILD_ERRORS,
     check_content,
@@ -133,6 +138,7 @@ def train(args: argparse.Namespace) -> None:
         _require_file(start.get('checkpoint'))
     require_read_settings(cfg)
     require_optimizer(cfg)
+    require_numbers(cfg)
     require_data(cfg, ('train', 'val'))
     require_fit(cfg, starts)
     if local_rank() == 0:  # one process of a machine reads the lists

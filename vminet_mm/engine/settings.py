@@ -31,6 +31,8 @@ _INSTEAD = dict(
     resume_from='use the switch --resume',
 )
 
+_LENGTHS = ('train_cfg.max_epochs', 'train_cfg.max_iters', 'train_cfg.val_interval')
+
 # packages that MMEngine's backends of its visualizer import at the begin of a run
 _PACKAGES = dict(
     AimVisBackend='aim',
@@ -74,6 +76,35 @@ def require_read_settings(cfg: Config) -> None:
             meant = get_close_matches(name, _READ, 1, cutoff=0.9)
             if meant and not name.startswith(meant[0]):  # or a variable, such as val_dataloader_b
                 problems.append(f'{name} is not read; {meant[0]} is meant')
+    if problems:
+        raise ConfigError('\n'.join(problems))
+
+
+def require_numbers(cfg: Config) -> None:
+    """Raise if a number of a training is none, or one with which nothing is learned.
+
+    Args:
+        cfg: The config.
+
+    Raises:
+        ConfigError: Naming each, and what it must be.
+    """
+    values = {name: (cfg.train_cfg.get(name.split('.')[1]), 1) for name in _LENGTHS}
+    for split in ('train', 'val'):
+        loader = cfg.get(f'{split}_dataloader') or {}
+        values[f'{split}_dataloader.batch_size'] = loader.get('batch_size'), 1
+        values[f'{split}_dataloader.num_workers'] = loader.get('num_workers'), 0
+    problems = [
+        f'{name} is {value!r}; it must be a whole number from {least}'
+        for name, (value, least) in values.items()
+        if value is not None and not (type(value) is int and value >= least)
+    ]
+    rate = (cfg.optim_wrapper.get('optimizer') or {}).get('lr', 1)
+    if not isinstance(rate, (int, float)) or rate <= 0:
+        problems.append(
+            f'optim_wrapper.optimizer.lr is {rate!r}; it must be a number above 0, or nothing is '
+            'learned'
+        )
     if problems:
         raise ConfigError('\n'.join(problems))
 

@@ -193,6 +193,11 @@ class ResumableRunner(Runner):
         loader = self.build_dataloader(
             self._train_dataloader, self.seed, self._randomness_cfg.get('diff_rank_seed', False)
         )
+        if not len(loader):
+            raise ConfigError(
+                f'train_dataloader: there are fewer images ({len(loader.dataset)}) than batch_size '
+                'asks for, and drop_last leaves none; take a smaller batch_size'
+            )
         require_norms_fed(self.model, loader)
         by_iteration = 'max_iters' in loop
         self._require_same_batches(loader, by_iteration)
