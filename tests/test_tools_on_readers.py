@@ -65,9 +65,7 @@ def test_from_training_to_pictures(reader: str, channels: int, sets, tool, tmp_p
     ('reader', 'channels', 'switches'),
     [
         ('list_file', 1, ()),
-        ('list_file', 4, ('--simplify-input', 'uint8')),
-        ('label_maps', 4, ()),
-        ('label_maps', 1, ('--simplify-input', 'uint8')),
+        ('label_maps', 4, ('--simplify-input', 'uint8')),
     ],
 )
 def test_exported_file(

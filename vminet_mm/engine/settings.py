@@ -89,7 +89,11 @@ def require_numbers(cfg: Config) -> None:
     Raises:
         ConfigError: Naming each, and what it must be.
     """
-    values = {name: (cfg.train_cfg.get(name.split('.')[1]), 1) for name in _LENGTHS}
+    values = {}
+    for name in _LENGTHS:
+        value = cfg.train_cfg.get(name.split('.')[1])
+        is_whole = isinstance(value, float) and value.is_integer()  # such as 160e3
+        values[name] = int(value) if is_whole else value, 1
     for split in ('train', 'val'):
         loader = cfg.get(f'{split}_dataloader') or {}
         values[f'{split}_dataloader.batch_size'] = loader.get('batch_size'), 1
