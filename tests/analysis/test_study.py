@@ -7,8 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
+from mmpretrain.structures import DataSample
 
 from vminet_mm.analysis import study
 from vminet_mm.errors import ConfigError
@@ -110,6 +113,28 @@ def test_members_build_in_both_sizes(name: str, tmp_path: Path) -> None:
                 )
     for member in study.STUDIES[name].members:
         assert sizes[member, False] <= sizes[member, True] < 2e7
+
+
+def test_vim_costs_what_vminet_costs_and_learns(tmp_path: Path) -> None:
+    """MACs within an eighth of VMINet's in both sizes; two steps on four images move weights."""
+    members = {}
+    for full in (False, True):
+        ours, vim = (run.config() for run in study.study_runs('cifar10', tmp_path, full)[::3])
+        assert vim.model.backbone.type == 'Vim'
+        macs = [study.count_complexity(cfg, (32, 32)).macs for cfg in (ours, vim)]
+        assert macs[1] == pytest.approx(macs[0], rel=1 / 8)
+        members[full] = vim
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(members[False].model).train()
+        wrapper = build_optim_wrapper(model, members[True].optim_wrapper)  # in float32
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    samples = [DataSample().set_gt_label(i) for i in range(4)]
+    images = [torch.randint(0, 256, (3, 32, 32)) for _ in samples]
+    for _ in range(2):
+        losses = model.train_step(dict(inputs=images, data_samples=samples), wrapper)
+        assert losses['loss'].isfinite()
+    still = [name for name, value in model.named_parameters() if torch.equal(value, before[name])]
+    assert still == []
 
 
 def test_tool(

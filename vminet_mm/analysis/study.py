@@ -151,6 +151,10 @@ _CIFAR10_PEERS = {
             'model.head.in_channels': 256,
         },
     ),
+    'vim': Member(
+        'cls/vim-w192_cifar10.py',
+        small={'model.backbone.arch.embed_dims': 96, 'model.head.in_channels': 96},
+    ),
 }
 _CIFAR10_VARIANTS = {
     'tril': _cifar10((0, 1, 2)),
