@@ -123,3 +123,9 @@ def test_hook_of_ones_own_and_none_are_kept(tmp_path: Path) -> None:
 
     assert [type(hook) for hook in checkpoint_hooks(tmp_path / 'a', dict(type=Own))] == [Own]
     assert checkpoint_hooks(tmp_path / 'b', None) == []
+
+
+def test_best_of_a_metric_that_there_is_not() -> None:
+    hook = SafeCheckpointHook(save_best='mIoU', rule='greater')
+    with pytest.raises(ConfigError, match='gives no mIoU, but accuracy/top1, accuracy/top5'):
+        hook.after_val_epoch(None, {'accuracy/top1': 1.0, 'accuracy/top5': 2.0})

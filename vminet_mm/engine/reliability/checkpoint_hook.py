@@ -11,7 +11,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
-from ...errors import CheckpointWriteError, RunStoppedError
+from ...errors import CheckpointWriteError, ConfigError, RunStoppedError
 from ..batches import images_per_iteration
 from .stopping import StopSignals
 
@@ -110,6 +110,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         """Save the best so far, and stop if any process was asked to."""
+        self._require_metrics(metrics)
         progress = _progress(runner)
         runner.message_hub.update_info(VALIDATED, progress)
         super().after_val_epoch(runner, metrics)
@@ -119,6 +120,16 @@ class SafeCheckpointHook(CheckpointHook):
                 # once more, now that the validation is a part of the state
                 self._write(runner, newest.name, dict(epoch=runner.epoch, iter=runner.iter))
         self._stop_if(self.signals.now(), runner, runner.iter)
+
+    def _require_metrics(self, metrics: dict[str, float]) -> None:
+        """Raise unless the validation gives what ``save_best`` asks for."""
+        asked = (self.key_indicators or ()) if self.save_best else ()
+        absent = [key for key in asked if key not in ('auto', *metrics)]
+        if absent and metrics:
+            raise ConfigError(
+                f'default_hooks.checkpoint.save_best: the validation gives no {absent[0]}, but '
+                f'{", ".join(metrics)}; take one of these, and go on with --resume'
+            )
 
     def after_train(self, runner: Runner) -> None:
         """Publish, and leave the signals alone."""
