@@ -135,8 +135,7 @@ UNTRAINABLE = {
         CLASSIFIER,
         {'model.head.num_classes': 4},
         {},
-        'model.head.num_classes is 4 -> --cfg-options '
-        'model.head.num_classes=5',
+        'the data have 5 classes -> --cfg-options model.head.num_classes=5',
     ),
     'top-k of too few classes (validation)': (
         CLASSIFIER,
