@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     if args.jobs < 1 or args.timeout <= 0:
-        raise ConfigError('--timeout')
+        raise ConfigError('--jobs and --timeout take positive numbers')
     libraries = LIBRARIES if args.library == 'all' else (args.library,)
     folders = [(library, path) for library in libraries for path in list_folders(library)]
     if args.only:

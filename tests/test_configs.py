@@ -96,13 +96,15 @@ def test_there_are_configs_of_every_task_and_a_mini_one_each() -> None:
 
 
 @name_of
-def test_builds_with_plain_batch_norms(path: Path) -> None:
+def test_builds_with_norms_of_one_process(path: Path) -> None:
     cfg = load(path)
     assert cfg.default_scope == TASKS[task_of(path)]
     model = build(cfg)
     # synchronised ones need a process group; the Runner puts them in where there is one
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
-    assert sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()) > 24
+    norm = cfg.model.backbone.get('norm_cfg', dict(type='BN'))['type']
+    kind = dict(BN=nn.BatchNorm2d, GN=nn.GroupNorm)[norm]
+    assert sum(isinstance(module, kind) for module in model.modules()) > 24
     drop_paths = [m.drop_prob for m in model.modules() if type(m).__name__ == 'DropPath']
     assert drop_paths[0] == 0
     assert drop_paths[-1] == pytest.approx(cfg.model.backbone.get('drop_path_rate', 0.0))

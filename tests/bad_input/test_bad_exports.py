@@ -76,7 +76,7 @@ FILES = {
     ),
     'ONNX file of backbone and neck': (
         'stride4', dict(task='detection', input='float32'), 20, 1.0,
-        "no output 'boxes'; export it with --outputs boxes scores",
+        'export it with --outputs boxes scores',
     ),
     'ONNX file of another program': ('y', {}, 20, 1.0, 'was not made by vminet_mm export'),
     'truncated ONNX file': ('y', {}, 20, 0.5, 'is truncated, or no ONNX file'),

@@ -148,7 +148,7 @@ PEERS = {
     ),
     'peer without a number of layers': (
         dict(type='LocalVim', arch=dict(embed_dims=16)),
-        'num_layers from 1, not None',
+        'a whole number from 1, not None',
     ),
     'peer of an unknown out_type': (
         dict(type='Vim', arch=LAYERS, out_type='raw'),
@@ -156,11 +156,11 @@ PEERS = {
     ),
     'peer with an unknown scan': (
         dict(type='Vim', arch=LAYERS, impl='cuda'),
-        "'cuda'; choose one of auto, mamba_ssm, reference",
+        "'cuda'; choose one of auto, torch, mamba_ssm",
     ),
     'unknown direction of a scan': (
         dict(type='LocalVim', arch=LAYERS, directions=['h', 'w3']),
-        "'w3'; choose of h, v, also with _flip",
+        "'w3'; choose of h, v, w2, w7",
     ),
     'directions for other layers': (
         dict(type='LocalVim', arch=LAYERS, directions=['h']),

@@ -54,6 +54,8 @@ def shrink(config: str) -> Config:
         options['model.neck'] = dict(in_channels=CHANNELS[-1], out_channels=8)
     cfg = load_config(ROOT / config, options)
     cfg.model.backbone.arch = ARCH
+    if cfg.model.backbone.get('norm_cfg', {}).get('type') == 'GN':
+        cfg.model.backbone.norm_cfg.num_groups = 4  # one for each channel of the first maps
     if folder == 'mask_rcnn':
         cfg.model.test_cfg.rpn.max_per_img = cfg.model.train_cfg.rpn_proposal.max_per_img = 20
         cfg.merge_from_dict({f'{ROI}.mask_head.num_convs': 1})

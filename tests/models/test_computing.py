@@ -126,7 +126,7 @@ def test_native_grid_of_beta_is_resized(log: list[str]) -> None:
     # no weights of a sum: the magnitude stays
     expected = F.interpolate(small.attn.beta[None, None], (4, 5), mode='bicubic')[0, 0]
     torch.testing.assert_close(large.attn.beta, expected)
-    assert 'attn.beta resized from the grid (2, 3)' in log
+    assert 'attn.beta resized from the grid (2, 3) of the checkpoint to (4, 5)' in log
 
 
 @pytest.mark.parametrize('form', ['matrix', 'recurrent'])
