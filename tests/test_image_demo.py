@@ -92,7 +92,7 @@ def test_folder(task: str, folder: Path, demo: Demo) -> None:
     bad = [name for name in names if name.startswith('bad')]
     for name in bad:
         assert f'skipped in/{name}: ' in told
-    assert 'in/bad_empty.png: the file is empty' in told
+    assert 'skipped in/bad_empty.png: the file is empty' in told
     assert '1 left alone, by their names neither images nor videos: notes.txt' in told
     assert '5 predicted, 3 skipped; see work_dirs/predictions, found/all.json' in told
     assert '8/8' in told  # the progress bar
@@ -167,7 +167,7 @@ def test_videos_that_end_early_or_are_none(clip: str, demo: Demo, tmp_path: Path
     cut = bytearray(Path('short.avi').read_bytes())
     Path('short.avi').write_bytes(cut[: len(cut) // 2])
     told = demo('classification', 'none.mp4', 'short.avi', '--out-dir', 'out')
-    assert 'skipped none.mp4' in told
+    assert 'skipped none.mp4: it cannot be opened' in told
     assert re.search(r'skipped short\.avi: only [1-4] of 5 frames could be read', told)
 
 

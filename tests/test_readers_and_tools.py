@@ -66,7 +66,7 @@ def test_names_that_are_no_classes(sets) -> None:
     report = check_config(cfg, echo=lambda line: None)
     assert len(report.problems) == 2
     assert all('none of the 0 objects can be learned' in problem for problem in report.problems)
-    assert 'train: 6 objects' in '\n'.join(report.notes)
+    assert 'train: 6 objects have a name that is no class' in '\n'.join(report.notes)
 
 
 @cells

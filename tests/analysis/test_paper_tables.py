@@ -115,7 +115,7 @@ def test_markdown_tells_the_run_and_what_others_report(tmp_path: Path) -> None:
     assert LINE not in text
     assert '| 78.6 | 78.0 (-0.7 %) |' in text
     assert '| 78.6 % top-1 [yws-wxs/VMINet] |' in text
-    assert f'{XS}.py: best top-1 78.0 at epoch 300' in text
+    assert f'{tmp_path}, {XS}.py: best top-1 78.0 at epoch 300 (no checkpoint' in text
 
 
 def test_json_and_csv_hold_the_same_records(tmp_path: Path) -> None:

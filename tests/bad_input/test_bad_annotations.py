@@ -52,7 +52,7 @@ REFUSED = {
     'empty image list': (lambda c: c.update(images=[]), 'lists no image'),
     'class that the file does not have': (
         rename,
-        'annotation file (cross); the labels of the others would shift',
+        '1 of 5 classes of the config are not in the annotation file (cross)',
     ),
     'category_id of no category': (
         first(category_id=77),
@@ -329,7 +329,7 @@ def test_folders_that_are_not_the_classes(copy_of: Callable) -> None:
     root = copy_of('imagenet')
     (root / 'train/star').mkdir()
     said = refused(loaded(root))
-    assert 'model.head.num_classes is 5' in said
+    assert 'model.head.num_classes is 5, the data have 6 classes' in said
     (problem,) = [p for p in check(root).problems if p.startswith('val: ')]
     assert '5 classes are not the 6 of train (star)' in problem
 

@@ -98,7 +98,7 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
     monkeypatch.setenv('RANK', '0')
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
-    with pytest.raises(ConfigError, match='2 GPUs .*start with 1'):
+    with pytest.raises(ConfigError, match='2 GPUs .*1 is there; start with 1'):
         check_processes('pytorch')
     assert check_processes('none') is None
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)

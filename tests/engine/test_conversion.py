@@ -171,7 +171,7 @@ def test_incomplete_sources(write: Callable, tmp_path: Path) -> None:
 def test_destination(write: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, dst = write(published('first')), tmp_path / 'mm.pth'
     dst.write_text('precious')
-    with pytest.raises(CheckpointError, match=r'--force'):
+    with pytest.raises(CheckpointError, match=r'mm.pth exists; .*--force'):
         convert(path, dst)
     with pytest.raises(CheckpointError, match='exists; give the name of a file'):
         convert(path, tmp_path, force=True)

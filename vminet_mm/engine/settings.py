@@ -99,9 +99,9 @@ def require_numbers(cfg: Config) -> None:
         values[f'{split}_dataloader.batch_size'] = loader.get('batch_size'), 1
         values[f'{split}_dataloader.num_workers'] = loader.get('num_workers'), 0
     problems = [
-        f'{name} is {value!r}; it must be a whole number from {least}'
-        for name, (value, least) in values.items()
-        if value is not None and not (type(value) is int and value >= least)
+        f'{name} is {value!r}; it must be a whole number from {minimum}'
+        for name, (value, minimum) in values.items()
+        if value is not None and not (type(value) is int and value >= minimum)
     ]
     rate = (cfg.optim_wrapper.get('optimizer') or {}).get('lr', 1)
     if not isinstance(rate, (int, float)) or rate <= 0:

@@ -134,7 +134,7 @@ def test_list_without_names_of_classes(root: Path) -> None:
     assert report.problems == [] and 'names no classes' in report.notes[0]
     options['model__head__num_classes'] = 4
     report = check(root, ('train',), 1, **options)
-    assert 'model.head.num_classes is 4' in report.problems[0]
+    assert 'model.head.num_classes is 4, the data have 5 classes' in report.problems[0]
     with pytest.raises(ConfigError, match='model.head.num_classes is 4'):
         quick(root, **options)
 

@@ -96,7 +96,7 @@ def test_no_whole_checkpoint(tmp_path: Path) -> None:
     path = save(tmp_path / 'epoch_1.pth')
     latest(tmp_path, path)
     truncate(path)
-    with pytest.raises(ConfigError, match=r'epoch_1\.pth'):
+    with pytest.raises(ConfigError, match=r'epoch_1\.pth is not used'):
         resume_from(config(tmp_path), None)
 
 
