@@ -1,10 +1,9 @@
 """CARAFE: upsampling by a kernel of its own for every output pixel.
 
 k is the kernel size, G the number of groups, s the scale. Features are (B, C, H, W), masks
-(B, G * k * k, s * H, s * W), the output (B, C, s * H, s * W).
+(B, G * k * k, s * H, s * W), the output (B, C, s * H, s * W). mmcv passes ``kernel_size``,
+``group_size`` and ``scale_factor`` by keyword, here ``setting``.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 
@@ -22,16 +21,14 @@ def carafe_forward(
     routput: Tensor,
     rmasks: Tensor,
     output: Tensor,
-    kernel_size: int,
-    group_size: int,
-    scale_factor: int,
+    **setting: int,
 ) -> None:
     """Write the upsampled features to output.
 
     rfeatures, routput and rmasks are work space. mmcv keeps rfeatures for the backward pass.
     """
     rfeatures.copy_(features)
-    output.copy_(_reassemble(features, masks, kernel_size, group_size, scale_factor))
+    output.copy_(_reassemble(features, masks, **setting))
 
 
 @op
@@ -45,27 +42,16 @@ def carafe_backward(
     rgrad_masks: Tensor,
     grad_input: Tensor,
     grad_masks: Tensor,
-    kernel_size: int,
-    group_size: int,
-    scale_factor: int,
+    **setting: int,
 ) -> None:
     """Write the gradients to grad_input and grad_masks; the other four are work space."""
-    grads = _gradients(grad_output, rfeatures, masks, kernel_size, group_size, scale_factor)
-    grad_input.copy_(grads[0])
-    grad_masks.copy_(grads[1])
+    carafe_naive_backward(grad_output, rfeatures, masks, grad_input, grad_masks, **setting)
 
 
 @op
-def carafe_naive_forward(
-    features: Tensor,
-    masks: Tensor,
-    output: Tensor,
-    kernel_size: int,
-    group_size: int,
-    scale_factor: int,
-) -> None:
+def carafe_naive_forward(features: Tensor, masks: Tensor, output: Tensor, **setting: int) -> None:
     """As `carafe_forward`, without work space."""
-    output.copy_(_reassemble(features, masks, kernel_size, group_size, scale_factor))
+    output.copy_(_reassemble(features, masks, **setting))
 
 
 @op
@@ -80,40 +66,33 @@ def carafe_naive_backward(
     scale_factor: int,
 ) -> None:
     """As `carafe_backward`, without work space."""
-    grads = _gradients(grad_output, features, masks, kernel_size, group_size, scale_factor)
-    grad_input.copy_(grads[0])
-    grad_masks.copy_(grads[1])
-
-
-def _reassemble(features: Tensor, masks: Tensor, kernel: int, groups: int, scale: int) -> Tensor:
-    features, masks = upcast(features, masks)
-    masks = _split(masks, groups, scale)
-    channels = features.shape[1] // groups
-    output = masks.new_zeros(masks.shape[0], groups, channels, *masks.shape[3:])
-    # A loop over the kernel: unfolding would need kernel * kernel times the features' memory.
-    for k, shifted in enumerate(_shifts(_pad(features, kernel), groups, kernel)):
-        output.addcmul_(shifted[..., None, :, None], masks[:, :, k, None])
-    return output.reshape(*features.shape[:2], *_upsampled(features, scale))
-
-
-def _gradients(
-    grad_output: Tensor, features: Tensor, masks: Tensor, kernel: int, groups: int, scale: int
-) -> tuple[Tensor, Tensor]:
     grad_output, features, masks = upcast(grad_output, features, masks)
-    size = _upsampled(features, scale)
-    split_masks = _split(masks, groups, scale)
+    split_masks = _split(masks, group_size, scale_factor)
     # (B, G, C/G, H, s, W, s)
-    grad = _split(grad_output, groups, scale)
-    grad_masks = split_masks.new_empty(split_masks.shape)
-    padded = _pad(features, kernel)
+    grad = _split(grad_output, group_size, scale_factor)
+    grad_split_masks = split_masks.new_empty(split_masks.shape)
+    padded = _pad(features, kernel_size)
     grad_padded = padded.new_zeros(padded.shape)
-    pairs = zip(_shifts(padded, groups, kernel), _shifts(grad_padded, groups, kernel), strict=True)
-    for k, (shifted, grad_shifted) in enumerate(pairs):
-        grad_masks[:, :, k] = (grad * shifted[..., None, :, None]).sum(dim=2)
+    both = (_shifts(x, group_size, kernel_size) for x in (padded, grad_padded))
+    for k, (shifted, grad_shifted) in enumerate(zip(*both, strict=True)):
+        grad_split_masks[:, :, k] = (grad * shifted[..., None, :, None]).sum(dim=2)
         grad_shifted += (grad * split_masks[:, :, k, None]).sum(dim=(4, 6))
-    edge = kernel // 2
-    grad_input = F.pad(grad_padded, [-edge] * 4)
-    return grad_input, grad_masks.reshape(*masks.shape[:2], *size)
+    grad_input.copy_(F.pad(grad_padded, [-(kernel_size // 2)] * 4))
+    grad_masks.copy_(grad_split_masks.reshape(masks.shape))
+
+
+def _reassemble(
+    features: Tensor, masks: Tensor, kernel_size: int, group_size: int, scale_factor: int
+) -> Tensor:
+    features, masks = upcast(features, masks)
+    masks = _split(masks, group_size, scale_factor)
+    channels = features.shape[1] // group_size
+    output = masks.new_zeros(masks.shape[0], group_size, channels, *masks.shape[3:])
+    # A loop over the kernel: unfolding would need kernel * kernel times the features' memory.
+    padded = _pad(features, kernel_size)
+    for k, shifted in enumerate(_shifts(padded, group_size, kernel_size)):
+        output.addcmul_(shifted[..., None, :, None], masks[:, :, k, None])
+    return output.reshape(*features.shape[:2], *(scale_factor * n for n in features.shape[2:]))
 
 
 def _pad(features: Tensor, kernel: int) -> Tensor:
@@ -132,7 +111,3 @@ def _shifts(padded: Tensor, groups: int, kernel: int) -> Iterator[Tensor]:
 def _split(tensor: Tensor, groups: int, scale: int) -> Tensor:
     """(B, G * n, s * H, s * W) as (B, G, n, H, s, W, s)."""
     return tensor.unflatten(3, (-1, scale)).unflatten(2, (-1, scale)).unflatten(1, (groups, -1))
-
-
-def _upsampled(features: Tensor, scale: int) -> tuple[int, int]:
-    return features.shape[2] * scale, features.shape[3] * scale

@@ -1,7 +1,5 @@
 """What all operators share: the arithmetic's type, and running outside autograd and autocast."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

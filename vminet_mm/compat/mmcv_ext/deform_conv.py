@@ -1,19 +1,27 @@
 """Deformable convolution, version 1 and the modulated version 2.
 
 G is the number of deformable groups and K = kernel height * width. Offsets are (B, 2GK, H', W'),
-y before x for each kernel position; masks (B, GK, H', W').
+y before x for each kernel position; masks (B, GK, H', W'). mmcv passes kernel size, stride,
+padding, dilation and groups by keyword, here ``geometry``. columns and ones are work space of the
+compiled operator, im2col_step its batch size.
 """
-
-from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Mapping
 
 import torch
 import torchvision  # noqa: F401  registers torch.ops.torchvision
 from torch import Tensor
 
 from .common import op, upcast
+
+# the names that mmcv has in both versions, in the order of torchvision
+_FIRST = ('dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW', 'group', 'deformable_group')
+_SECOND = (
+    *('stride_h', 'stride_w', 'pad_h', 'pad_w', 'dilation_h', 'dilation_w'),
+    *('group', 'deformable_group'),
+)
 
 
 @op
@@ -24,24 +32,11 @@ def deform_conv_forward(
     output: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,  # noqa: N803
-    kH: int,  # noqa: N803
-    dW: int,  # noqa: N803
-    dH: int,  # noqa: N803
-    padW: int,  # noqa: N803
-    padH: int,  # noqa: N803
-    dilationW: int,  # noqa: N803
-    dilationH: int,  # noqa: N803
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **geometry: int,
 ) -> None:
-    """Deformable convolution of input (B, C, H, W) by weight (O, C/group, kH, kW) to output.
-
-    columns and ones are work space of the compiled operator, im2col_step its batch size.
-    """
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    output.copy_(_convolve(*_without_mask(input, weight, offset), geometry, use_mask=False))
+    """Deformable convolution of input (B, C, H, W) by weight (O, C/group, kH, kW) to output."""
+    tensors = _without_mask(input, weight, offset)
+    output.copy_(_convolve(tensors, _values(geometry, _FIRST), use_mask=False))
 
 
 @op
@@ -53,22 +48,11 @@ def deform_conv_backward_input(
     grad_offset: Tensor,
     weight: Tensor,
     columns: Tensor,
-    kW: int,  # noqa: N803
-    kH: int,  # noqa: N803
-    dW: int,  # noqa: N803
-    dH: int,  # noqa: N803
-    padW: int,  # noqa: N803
-    padH: int,  # noqa: N803
-    dilationW: int,  # noqa: N803
-    dilationH: int,  # noqa: N803
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **geometry: int,
 ) -> None:
     """Gradients of `deform_conv_forward` by input and offset."""
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
     tensors = _without_mask(input, weight, offset)
-    grads = _gradients(grad_output, *tensors, geometry, use_mask=False)
+    grads = _gradients(grad_output, tensors, _values(geometry, _FIRST), use_mask=False)
     grad_input.copy_(grads[0])
     grad_offset.copy_(grads[2])
     # torchvision computes all gradients together. mmcv hands the same work space to
@@ -84,26 +68,15 @@ def deform_conv_backward_parameters(
     grad_weight: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,  # noqa: N803
-    kH: int,  # noqa: N803
-    dW: int,  # noqa: N803
-    dH: int,  # noqa: N803
-    padW: int,  # noqa: N803
-    padH: int,  # noqa: N803
-    dilationW: int,  # noqa: N803
-    dilationH: int,  # noqa: N803
-    group: int,
-    deformable_group: int,
     scale: float,
-    im2col_step: int,
+    **geometry: int,
 ) -> None:
     """Add scale times the gradient by the weight to grad_weight (O, C/group, kH, kW)."""
     of, version, grad = getattr(columns, 'weight_grad', None) or (lambda: None, 0, None)
     columns.weight_grad = None
     if of() is not grad_output or version != grad_output._version:  # not from this backward pass
-        geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
         tensors = _without_mask(input, torch.zeros_like(grad_weight), offset)
-        grad = _gradients(grad_output, *tensors, geometry, use_mask=False)[1]
+        grad = _gradients(grad_output, tensors, _values(geometry, _FIRST), use_mask=False)[1]
     grad_weight.add_(grad.to(grad_weight), alpha=scale)
 
 
@@ -117,22 +90,13 @@ def modulated_deform_conv_forward(
     mask: Tensor,
     output: Tensor,
     columns: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
     with_bias: bool,
+    **geometry: int,
 ) -> None:
     """Deformable convolution with a factor for each sample, mask; as `deform_conv_forward`."""
-    geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
-    tensors = _with_mask(input, weight, bias, offset, mask, output.shape[2:], deformable_group)
-    output.copy_(_convolve(*tensors, geometry, use_mask=True))
+    groups = geometry['deformable_group']
+    tensors = _with_mask(input, weight, bias, offset, mask, output.shape[2:], groups)
+    output.copy_(_convolve(tensors, _values(geometry, _SECOND), use_mask=True))
 
 
 @op
@@ -150,23 +114,13 @@ def modulated_deform_conv_backward(
     grad_offset: Tensor,
     grad_mask: Tensor,
     grad_output: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
     with_bias: bool,
+    **geometry: int,
 ) -> None:
     """Gradients of `modulated_deform_conv_forward`, each written to its tensor."""
-    geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
-    size = grad_output.shape[2:]
-    tensors = _with_mask(input, weight, bias, offset, mask, size, deformable_group)
-    grads = _gradients(grad_output, *tensors, geometry, use_mask=True)
+    size, groups = grad_output.shape[2:], geometry['deformable_group']
+    tensors = _with_mask(input, weight, bias, offset, mask, size, groups)
+    grads = _gradients(grad_output, tensors, _values(geometry, _SECOND), use_mask=True)
     grad_input.copy_(grads[0])
     grad_weight.copy_(grads[1])
     for whole, used in ((grad_offset, grads[2]), (grad_mask, grads[3])):
@@ -215,31 +169,18 @@ def _reinterpret(tensor: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
     return tensor.flatten(1)[:, :needed].reshape(-1, *shape)
 
 
-def _convolve(
-    input: Tensor,
-    weight: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    bias: Tensor,
-    geometry: tuple[int, ...],
-    use_mask: bool,
-) -> Tensor:
-    return torch.ops.torchvision.deform_conv2d(
-        input, weight, offset, mask, bias, *geometry, use_mask
-    )
+def _values(geometry: Mapping[str, int], names: tuple[str, ...]) -> list[int]:
+    return [geometry[name] for name in names]
+
+
+def _convolve(tensors: tuple[Tensor, ...], geometry: list[int], use_mask: bool) -> Tensor:
+    return torch.ops.torchvision.deform_conv2d(*tensors, *geometry, use_mask)
 
 
 def _gradients(
-    grad_output: Tensor,
-    input: Tensor,
-    weight: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    bias: Tensor,
-    geometry: tuple[int, ...],
-    use_mask: bool,
+    grad_output: Tensor, tensors: tuple[Tensor, ...], geometry: list[int], use_mask: bool
 ) -> tuple[Tensor, ...]:
     """Gradients by input, weight, offset, mask and bias."""
     return torch.ops.torchvision._deform_conv2d_backward(
-        grad_output.to(input), input, weight, offset, mask, bias, *geometry, use_mask
+        grad_output.to(tensors[0]), *tensors, *geometry, use_mask
     )

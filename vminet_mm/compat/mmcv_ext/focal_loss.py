@@ -1,7 +1,5 @@
 """Sigmoid and softmax focal loss."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The import machinery: who provides the module `mmcv._ext`. Standard library only."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 import warnings

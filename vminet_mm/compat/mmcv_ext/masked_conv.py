@@ -3,8 +3,6 @@
 mmcv offers no gradient for it.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

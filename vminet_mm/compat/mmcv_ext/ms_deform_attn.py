@@ -1,15 +1,13 @@
 """Multi-scale deformable attention (Deformable DETR).
 
-mmcv itself uses its Python version on the CPU; these serve tensors on a GPU. Letters: B images, S
-positions of all levels together, M heads, D channels a head, Q queries, L levels, P points.
+mmcv itself uses its Python version on the CPU; these serve tensors on a GPU, by that version level
+by level, so that the samples of one level only are in memory. Letters: B images, S positions of all
+levels together, M heads, D channels a head, Q queries, L levels, P points.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .common import op, upcast
@@ -36,12 +34,8 @@ def ms_deform_attn_forward(
     """
     dtype = value.dtype
     value, sampling_loc, attn_weight = upcast(value, sampling_loc, attn_weight)
-    total = 0
-    for level, span, shape in _levels(spatial_shapes, level_start_index):
-        total = total + _attend(
-            value[:, span], shape, sampling_loc[:, :, :, level], attn_weight[:, :, :, level]
-        )
-    return total.to(dtype)
+    levels = _levels(value, spatial_shapes, level_start_index, sampling_loc, attn_weight)
+    return sum(_attend(shape, *parts) for shape, *parts in levels).to(dtype)
 
 
 @op
@@ -61,34 +55,28 @@ def ms_deform_attn_backward(
     value, sampling_loc, attn_weight, grad_output = upcast(
         value, sampling_loc, attn_weight, grad_output
     )
-    # Level by level, so that the samples of one level only are in memory.
-    for level, span, shape in _levels(spatial_shapes, level_start_index):
-        parts = value[:, span], sampling_loc[:, :, :, level], attn_weight[:, :, :, level]
+    starts = (spatial_shapes, level_start_index)
+    levels = _levels(value, *starts, sampling_loc, attn_weight)
+    targets = _levels(grad_value, *starts, grad_sampling_loc, grad_attn_weight)
+    for (shape, *parts), (_, *grads) in zip(levels, targets, strict=True):
         parts = [part.detach().requires_grad_() for part in parts]
         with torch.enable_grad():
-            output = _attend(parts[0], shape, parts[1], parts[2])
-        grads = torch.autograd.grad(output, parts, grad_output)
-        grad_value[:, span] = grads[0].to(grad_value)
-        grad_sampling_loc[:, :, :, level] = grads[1].to(grad_sampling_loc)
-        grad_attn_weight[:, :, :, level] = grads[2].to(grad_attn_weight)
+            output = _attend(shape, *parts)
+        for grad, found in zip(grads, torch.autograd.grad(output, parts, grad_output), strict=True):
+            grad.copy_(found)
 
 
 def _levels(
-    spatial_shapes: Tensor, level_start_index: Tensor
-) -> Iterator[tuple[int, slice, tuple[int, int]]]:
-    starts = level_start_index.tolist()
-    for level, (start, shape) in enumerate(zip(starts, spatial_shapes.tolist(), strict=True)):
-        yield level, slice(start, start + shape[0] * shape[1]), tuple(shape)
+    value: Tensor, shapes: Tensor, starts: Tensor, loc: Tensor, weight: Tensor
+) -> Iterator[tuple[list[int], Tensor, Tensor, Tensor]]:
+    """Height and width of each level, and views of its part of the tensors."""
+    for k, (start, shape) in enumerate(zip(starts.tolist(), shapes.tolist(), strict=True)):
+        span = slice(start, start + shape[0] * shape[1])
+        yield shape, value[:, span], loc[:, :, :, k : k + 1], weight[:, :, :, k : k + 1]
 
 
-def _attend(value: Tensor, shape: tuple[int, int], loc: Tensor, weight: Tensor) -> Tensor:
-    """One level: value (B, H*W, M, D), loc (B, Q, M, P, 2), weight (B, Q, M, P)."""
-    batch, _, heads, depth = value.shape
-    queries = loc.shape[1]
-    maps = value.permute(0, 2, 3, 1).reshape(batch * heads, depth, *shape)
-    grid = (2 * loc - 1).transpose(1, 2).flatten(0, 1)
-    # (B*M, D, Q, P)
-    samples = F.grid_sample(maps, grid, mode='bilinear', padding_mode='zeros', align_corners=False)
-    weight = weight.transpose(1, 2).flatten(0, 1)[:, None]
-    output = (samples * weight).sum(-1)
-    return output.view(batch, heads * depth, queries).transpose(1, 2).contiguous()
+def _attend(shape: list[int], value: Tensor, loc: Tensor, weight: Tensor) -> Tensor:
+    """One level: value (B, H*W, M, D), loc (B, Q, M, 1, P, 2), weight (B, Q, M, 1, P)."""
+    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch  # needs _ext
+
+    return multi_scale_deformable_attn_pytorch(value, [shape], loc, weight)

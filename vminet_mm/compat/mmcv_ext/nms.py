@@ -1,7 +1,5 @@
 """Non-maximum suppression: plain, soft, and with the suppressed boxes grouped."""
 
-from __future__ import annotations
-
 import torch
 import torchvision
 from torch import Tensor

@@ -1,7 +1,5 @@
 """RoIAlign and RoIPool. RoIs are (K, 5): image index, x1, y1, x2, y2."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

@@ -1,10 +1,8 @@
 """Stand-in for mmcv's compiled extension: operators on torchvision and plain torch.
 
-`OFFERED` is everything the module `mmcv._ext` offers. Each function has the calling convention of
-the C++ function of that name: most write into tensors that the caller allocated.
+`OFFERED` is everything the module `mmcv._ext` offers. Each function takes what mmcv passes to the
+C++ function of that name, numbers by keyword; most write into tensors that the caller allocated.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NoReturn
