@@ -117,7 +117,7 @@ def test_dense_models_take_a_classifier(name: str, write: Callable, log: list[st
     left = {
         'EfficientVMamba': '6 left as initialized (outnorm0, outnorm1, outnorm2)',
         'LVT': '0 left as initialized;',
-        'LocalVim': '4 left as initialized (outnorm_0, outnorm_1)',
+        'LocalVim': '6 left as initialized (layers.0.norm, layers.1.norm, outnorm_0, outnorm_1)',
         'PlainMamba': '2 left as initialized (norm_layer0)',
         'VMamba': '6 left as initialized (outnorm0, outnorm1, outnorm2)',
         'Vim': '0 left as initialized;',
@@ -130,6 +130,7 @@ def test_dense_models_take_a_classifier(name: str, write: Callable, log: list[st
 def test_what_mm_writes_loads(name: str, write: Callable) -> None:
     outputs = dict(out_indices=(0, 1))
     state = load(name, write(released(name)), **outputs).state_dict()
+    assert ('layers.0.norm.bias' in state) == (name in ('LocalVim', 'PlainMamba'))
     detector = prefixed('backbone.', state) | {'neck.conv.weight': torch.ones(3)}
     for content in (state, dict(state_dict=detector), prefixed('module.', detector)):
         model = load(name, write(content), **outputs)

@@ -130,8 +130,9 @@ def test_a_classifiers_checkpoint_fits_a_dense_model(
         init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'c.pth')),
     )
     dense.init_weights()
+    new = {f'{i}.norm.bias': torch.zeros(32) for i in range(3) if name == 'LocalVim'}
     for key, value in dense.layers.state_dict().items():
-        assert torch.equal(value, state[f'layers.{key}']), key
+        assert torch.equal(value, new[key] if key in new else state[f'layers.{key}']), key
     assert any(f'{name} from ' in line and 'tensors loaded' in line for line in log)
     again = build(name, True)
     again.load_pretrained(str(tmp_path / 'c.pth'))

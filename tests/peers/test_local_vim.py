@@ -73,3 +73,21 @@ def test_what_is_turned() -> None:
         mixed = layer.mixer(layer.norm(total), (3, 3))
     expected = model.norm_f(total + mixed).mean(1)
     torch.testing.assert_close(model(image)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_dense_models_have_layer_norms() -> None:
+    model = spread(LocalVim(ARCH, img_size=48, out_indices=(0, 2)))
+    image = torch.randn(2, 3, 48, 48)
+    total, mixed = None, model.patch_embed(image).flatten(2).mT + model.pos_embed
+    expected = []
+    for layer in model.layers:
+        mixed = model.rope(mixed, (3, 3))
+        total = mixed if total is None else model.rope(total, (3, 3)) + mixed
+        normed = F.layer_norm(total, (32,), layer.norm.weight, layer.norm.bias, 1e-5)
+        mixed = layer.mixer(normed, (3, 3))
+        expected.append(mixed)
+    for y, mixed, norm in zip(
+        model(image), expected[::2], (model.outnorm_0, model.outnorm_1), strict=True
+    ):
+        normed = F.layer_norm(mixed, (32,), norm.weight, norm.bias, 1e-5)
+        torch.testing.assert_close(y.flatten(2).mT, normed, rtol=1e-4, atol=1e-4)

@@ -15,7 +15,8 @@ def test_the_mixer_follows_the_authors_code() -> None:
     x, gate = F.linear(tokens, mixer.in_proj.weight, mixer.in_proj.bias).chunk(2, -1)
     x = F.silu(mixer.conv2d(x.mT.unflatten(2, (2, 3)))).flatten(2)
     step, B, C = (x.mT @ mixer.x_proj.weight.t()).split([1, 16, 16], -1)
-    step = F.softplus(F.linear(step, mixer.dt_proj.weight, mixer.dt_proj.bias))
+    bias = mixer.dt_proj.bias
+    step = F.softplus(F.linear(step, mixer.dt_proj.weight, bias) + bias)  # indeed twice
     paths = [  # and the steps: 1 right, 2 left, 3 up, 4 down
         ([0, 1, 2, 5, 4, 3], [0, 1, 1, 4, 2, 2]),
         ([3, 4, 5, 2, 1, 0], [0, 1, 1, 3, 2, 2]),

@@ -54,6 +54,32 @@ def test_maps_are_what_a_layer_mixes_or_the_sum() -> None:
     torch.testing.assert_close(sums[2], tokens + first + second + third)
 
 
+def test_a_sum_is_what_the_next_layer_is_given() -> None:
+    """Also where stochastic depth drops what a layer has mixed; the last sum has all."""
+    model = spread(Vim(ARCH, img_size=32, out_indices=(1, 2), add=True, drop_path_rate=0.9)).train()
+    given, mixed = [], []
+    last = model.layers[2]
+    last.norm.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    last.mixer.register_forward_hook(lambda _, inputs, output: mixed.append(output))
+    assert last.drop_path.drop_prob == 0.45
+    sums = [y.flatten(2).mT for y in model(torch.randn(8, 3, 32, 32))]
+    assert torch.equal(sums[0], given[0]) and torch.equal(sums[1], given[0] + mixed[0])
+
+
+def test_how_a_model_starts() -> None:
+    """By the authors' code: of the step sizes the backward ones are all softplus(0)."""
+    model = Vim(dict(embed_dims=64, num_layers=4), out_type='cls_token')
+    for mixer in (layer.mixer for layer in model.layers):
+        steps = F.softplus(mixer.dt_proj.bias)
+        assert 1e-4 <= steps.min() < 0.01 < steps.max() <= 0.1001
+        assert not mixer.dt_proj_b.bias.any()
+        bound = 0.5 / mixer.out_proj.in_features**0.5  # torch's, by the root of four layers
+        assert 0.9 * bound < mixer.out_proj.weight.abs().max() <= bound
+    weight = model.patch_embed.proj.weight.detach()  # LeCun's of 768 pixels, for a cut that is none
+    assert weight.std() * 768**0.5 == pytest.approx(1 / 0.8796, rel=0.02)
+    assert weight.abs().max() > 2.5 * weight.std() and not model.patch_embed.proj.bias.any()
+
+
 def test_positions_of_a_checkpoint() -> None:
     classifier = Vim(ARCH, img_size=48, out_type='cls_token')
     dense, large = Vim(ARCH, img_size=48), Vim(ARCH, img_size=(64, 96), out_type='cls_token')

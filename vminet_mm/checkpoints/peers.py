@@ -95,7 +95,9 @@ FORMATS = {
         head=r'(?:head\.)?(cls_token|(?:post_network|norm|head|aux_head)\..+)',
         head_part=r'\1',
     ),
-    'LocalVim': Format(spare=r'(head|norm_f)\..*', optional=_OUT_NORMS),
+    'LocalVim': Format(  # layers of classifiers have RMS norms, those of dense models layer norms
+        spare=r'(head|norm_f)\..*', optional=rf'{_OUT_NORMS}|layers\.\d+\.norm\.bias'
+    ),
     'PlainMamba': Format(spare=r'(head|ln1)\..*', optional=rf'norm_layer\d+\..*|{_COUNTERS}'),
     'VMamba': Format(
         renamed=(_CLASSIFIER_NORM,), spare=r'classifier\.head\..*', optional=_OUT_NORMS

@@ -38,16 +38,16 @@ class AddNormMix(nn.Module):
     """A layer of Mamba: add what the one before it has mixed, norm, and mix.
 
     Args:
-        channels (int): C of the tokens.
+        norm (nn.Module): Of tokens (B, L, C).
         mixer (nn.Module): Maps tokens (B, L, C), and the height and width of their map.
         drop_path (float): Probability to drop what the layer before has mixed.
         with_cp (bool): Recompute in the backward pass.
     """
 
-    def __init__(self, channels: int, mixer: nn.Module, drop_path: float, with_cp: bool) -> None:
+    def __init__(self, norm: nn.Module, mixer: nn.Module, drop_path: float, with_cp: bool) -> None:
         super().__init__()
         self.mixer = mixer
-        self.norm = nn.RMSNorm(channels, eps=1e-5)
+        self.norm = norm
         self.drop_path = DropPath(drop_path)
         self.with_cp = with_cp
 
@@ -146,13 +146,18 @@ class ColumnarPeer(PeerBackbone):
         self.patch_embed = PatchEmbed(in_channels, channels, patch_size)
         rates = [0.0, *drop_path_rates(drop_path_rate, number)]  # a layer drops the one before
         self.layers = nn.ModuleList(
-            AddNormMix(channels, self.make_mixer(i), rates[i], with_cp) for i in range(number)
+            AddNormMix(self.make_norm(), self.make_mixer(i), rates[i], with_cp)
+            for i in range(number)
         )
         self.drop_path = DropPath(drop_path_rate)
 
     def make_mixer(self, layer: int) -> nn.Module:
         """The mixer of a layer."""
         raise NotImplementedError
+
+    def make_norm(self) -> nn.Module:
+        """The norm of a layer, and of a classifier's sum."""
+        return nn.RMSNorm(self.embed_dims, eps=1e-5)
 
     def before_layer(
         self, mixed: Tensor, total: Tensor | None, size: Size

@@ -114,7 +114,9 @@ class LocalVim(ColumnarPeer):
     ``local_vim_tiny_wo_search``. Taken are the searched ones, which the paper describes;
     ``directions`` can be others. There is no class token: classifiers have the mean of all tokens.
     Dense models take what a layer mixes, with a norm of their own: layers 4, 9, 14 and 19 for
-    segmentation, the last one and ViTDet's pyramid for detection.
+    segmentation, the last one and ViTDet's pyramid for detection. As in the authors' configs, and
+    not in the paper, the layers of dense models have layer norms, which take their weights from a
+    classifier's RMS norms.
 
     Args:
         arch (str | dict): ``'t'``, ``'s'``, or a dict with ``embed_dims`` and ``num_layers``.
@@ -176,7 +178,7 @@ class LocalVim(ColumnarPeer):
         self.pos_embed = nn.Parameter(torch.empty(1, math.prod(self.grid), self.embed_dims))
         self.rope = Rotation(self.embed_dims, self.grid)
         if out_type == 'avg_featmap':
-            self.norm_f = nn.RMSNorm(self.embed_dims, eps=1e-5)
+            self.norm_f = self.make_norm()
         else:
             for k in range(len(self.out_indices)):
                 self.add_module(f'outnorm_{k}', nn.LayerNorm(self.embed_dims))
@@ -187,6 +189,10 @@ class LocalVim(ColumnarPeer):
         """The mixer of a layer, with the scans of its directions."""
         directions = self._given_directions or SEARCHED
         return LocalMixer(self.embed_dims, _orders(directions[layer % len(directions)]), self.impl)
+
+    def make_norm(self) -> nn.Module:
+        """The norm of a layer: of dense models a layer norm."""
+        return nn.LayerNorm(self.embed_dims) if self.out_type == 'featmap' else super().make_norm()
 
     def reset_parameters(self) -> None:
         """Initialize as the authors do: all linear layers alike, also those of step sizes."""

@@ -23,9 +23,12 @@ STEM_CHANNELS = 64
 class PlainMixer(MambaMixer):
     """Scans in four orders that never jump, all with the same parameters.
 
-    As in the authors' code, and not in their paper, an order changes what is scanned and not what
-    it is scanned with: the t-th token of the order goes with step size, B and C of token t of the
-    rows.
+    As in the authors' code, and not in their paper:
+
+    - An order changes what is scanned and not what it is scanned with: the t-th token of the order
+      goes with step size, B and C of token t of the rows.
+    - The bias of the step size is added twice, by the linear layer and by the scan. Released
+      weights were trained so.
 
     Args:
         channels (int): C of the tokens.
@@ -44,6 +47,7 @@ class PlainMixer(MambaMixer):
         x, gate = self.in_proj(x).chunk(2, -1)
         x = F.silu(self.conv2d(x.transpose(1, 2).unflatten(2, size))).flatten(2)
         step, B, C = self.scan_parameters(x.transpose(1, 2), '')
+        step = step + self.dt_proj.bias[:, None]  # the scan adds it again
         y = 0
         for name in ORDERS:
             order = scan_order(name, size)

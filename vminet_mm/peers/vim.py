@@ -15,7 +15,9 @@ from .mamba import MambaMixer
 class BidirectionalMixer(MambaMixer):
     """Scans forward and backward, each with parameters of its own (``bimamba_type='v2'``).
 
-    The mean of both is gated. The authors gate each, which is the same.
+    The mean of both is gated. The authors gate each, which is the same. Their code spreads the bias
+    of the forward scan's step size, as Mamba does, and starts that of the backward scan at 0: of
+    the two linear layers, only the first is marked as one that is not to be initialized again.
 
     Args:
         channels (int): C of the tokens.
@@ -27,6 +29,7 @@ class BidirectionalMixer(MambaMixer):
         for ending, matrix in (('', 'A_log'), ('_b', 'A_b_log')):
             self.add_convolution(ending)
             self.add_scan(ending, matrix)
+        nn.init.zeros_(self.dt_proj_b.bias)
 
     def forward(self, x: Tensor, size: Size) -> Tensor:
         """Map tokens (B, L, C) to the same shape."""
@@ -62,8 +65,9 @@ class Vim(ColumnarPeer):
             (B, C, H / 16, W / 16) for each of ``out_indices``. Defaults to ``'featmap'``.
         out_indices (int | Sequence[int]): Layers whose maps are returned, from 0; negative ones
             count from the end. Defaults to -1.
-        add (bool): Maps are the sum over all layers so far, not what one layer adds to it.
-            Defaults to False.
+        add (bool): Maps are the sum over all layers so far, as the next layer is given it (under
+            ``drop_path_rate`` without what is dropped; the last map has all), not what one layer
+            adds to it. Defaults to False.
         drop_path_rate (float): Stochastic depth of the last layer; it grows linearly from 0.
             Defaults to 0.0.
         frozen_stages (int): -1 freezes nothing, 0 the patch embedding and the positions, i these
@@ -106,7 +110,7 @@ class Vim(ColumnarPeer):
         if out_type == 'cls_token':
             tokens += 1
             self.cls_token = nn.Parameter(torch.empty(1, 1, self.embed_dims))
-            self.norm_f = nn.RMSNorm(self.embed_dims, eps=1e-5)
+            self.norm_f = self.make_norm()
         self.pos_embed = nn.Parameter(torch.empty(1, tokens, self.embed_dims))
         self.reset_parameters()
         self.freeze_stages()
@@ -118,8 +122,9 @@ class Vim(ColumnarPeer):
     def reset_parameters(self) -> None:
         """Initialize as the authors do; what is not named here is torch's and Mamba's default."""
         conv = self.patch_embed.proj
-        std = conv.weight[0].numel() ** -0.5 / 0.87962566  # LeCun's, of a normal cut off at 2 std
-        nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)
+        # LeCun's as in timm 0.4.12, which they pin: it makes up for a cut at 2 std, and cuts at 2
+        std = conv.weight[0].numel() ** -0.5 / 0.87962566
+        nn.init.trunc_normal_(conv.weight, std=std)
         nn.init.zeros_(conv.bias)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         if self.out_type == 'cls_token':
@@ -132,12 +137,15 @@ class Vim(ColumnarPeer):
         size = tuple(x.shape[-2:])
         maps = []
         for i, mixed, total in self.run_layers(self._with_positions(x, size), size):
-            if self.out_type == 'featmap' and i in self.out_indices:
-                y = add(mixed, total, nn.Identity()) if self.add else mixed
-                maps.append(y.transpose(1, 2).unflatten(2, size))
-        if self.out_type == 'featmap':
-            return tuple(maps)
-        return (self.classify(mixed, total)[:, math.prod(size) // 2],)
+            if self.add and i - 1 in self.out_indices:  # as this layer has it, under drop path
+                maps.append(total)
+            if not self.add and i in self.out_indices:
+                maps.append(mixed)
+        if self.out_type == 'cls_token':
+            return (self.classify(mixed, total)[:, math.prod(size) // 2],)
+        if self.add and i in self.out_indices:
+            maps.append(add(mixed, total, nn.Identity()))
+        return tuple(y.transpose(1, 2).unflatten(2, size) for y in maps)
 
     def _with_positions(self, x: Tensor, size: Size) -> Tensor:
         """The tokens (B, L, C) of a map of patches (B, C, H, W), the class token in the middle."""
