@@ -121,6 +121,7 @@ def test_machine_is_left_as_it_was() -> None:
         (dict(sizes=((64, -1),)), 'positive'),
         (dict(min_seconds=-1), 'positive'),
         (dict(amp=True), 'fp16 or bf16'),
+        (dict(device='meta', cpu_time=True), 'cpu_time is what the device cpu'),
     ],
 )
 def test_settings_out_of_range(options: dict, message: str) -> None:
@@ -161,7 +162,7 @@ def test_tool(
 def test_tool_on_several_sizes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
-    switches = ['--sizes', 64, 96, 128, '--baseline', 'resnet18', '--format', 'md']
+    switches = ['--sizes', 64, 96, 128, '--baseline', 'resnet18', '--format', 'md', '--cpu-time']
     outputs = ['--json', tmp_path / 'a.json', '--plot', tmp_path / 'a.png']
     run_tool(monkeypatch, 'benchmark', 'resnet18', *switches, *outputs, *QUICK)
     data = json.loads((tmp_path / 'a.json').read_text())
@@ -169,6 +170,9 @@ def test_tool_on_several_sizes(
     assert {measured['batch'] for measured in data['rows']} == {1}
     (growth,) = data['exponents']
     assert growth['model'] == 'resnet18' and growth['memory'] > 0
+    largest = data['rows'][2]['milliseconds']
+    assert growth['per_megapixel'] == pytest.approx(largest / 128**2 * 1e6)
+    assert data['settings']['cpu_time']
     assert '- resnet18, infer: time grows as pixels^' in capsys.readouterr().out
     assert cv2.imread(str(tmp_path / 'a.png')).shape[:2] == (615, 1800)
 

@@ -73,6 +73,7 @@ def test_exponents_of_time_and_memory() -> None:
     first, second = make_report(SETTINGS, rows, baseline='a').exponents
     assert (first.model, first.mode, second.mode) == ('a', 'infer', 'train')
     assert first.time == pytest.approx(1) and first.memory == pytest.approx(2)
+    assert first.per_megapixel == pytest.approx(1000 / 4)  # of a batch of 4
 
 
 def test_table(report: Report) -> None:
@@ -101,7 +102,9 @@ def test_objects_and_growth_are_told_below_the_table() -> None:
     ]
     text = to_table(make_report(SETTINGS, rows, baseline='a'))
     assert 'at random weights: a 200' in text
-    assert 'a, infer: time grows as pixels^1.000, memory as pixels^2.000' in text
+    # the larger image has 2048 pixels, and a quarter of 2 ms
+    growth = 'a, infer: time grows as pixels^1.000, memory as pixels^2.000; 244.1 ms a megapixel'
+    assert growth in text
     assert 'backward' not in text
 
 

@@ -76,6 +76,7 @@ def test_a_function_that_takes_no_time_is_called_a_finite_number_of_times() -> N
 
 def test_clock_of_the_cpu() -> None:
     assert device_clock('cpu') is time.perf_counter
+    assert device_clock('cpu', cpu_time=True) is time.process_time
 
 
 def test_quartiles_are_interpolated() -> None:

@@ -39,6 +39,7 @@ class Settings:
         rounds: How often each model is timed.
         min_seconds: How long a timing lasts at least.
         threads: Of torch on the CPU.
+        cpu_time: Count the processor time of all threads instead of the time that passes.
     """
 
     device: str = 'cpu'
@@ -52,6 +53,7 @@ class Settings:
     rounds: int = 9
     min_seconds: float = 0.2
     threads: int = 1
+    cpu_time: bool = False
 
     def __post_init__(self) -> None:
         numbers = [self.batch, self.rounds, self.threads, *(n for size in self.sizes for n in size)]
@@ -61,6 +63,8 @@ class Settings:
             raise ValueError('amp needs a dtype to cast to: fp16 or bf16')
         if torch.device(self.device).type == 'cuda' and not torch.cuda.is_available():
             raise ValueError(f'there is no {self.device} here; use the device cpu')
+        if self.cpu_time and torch.device(self.device).type != 'cpu':
+            raise ValueError('cpu_time is what the device cpu computes; leave it out')
 
     def autocast(self) -> AbstractContextManager:
         """The context that a model is run in."""
@@ -209,7 +213,7 @@ def _prepare(spec: ModelSpec, mode: str, size: Size, settings: Settings) -> Case
     if settings.memory_format != 'best':
         return Case(spec, mode, size, settings.memory_format, settings)
     cases = [Case(spec, mode, size, name, settings) for name in MEMORY_FORMATS]
-    clock = device_clock(settings.device)
+    clock = device_clock(settings.device, settings.cpu_time)
     times = time_in_turn(cases, FORMAT_ROUNDS, settings.min_seconds, clock)
     medians = [quartiles(seconds)[1] for seconds in times]
     return cases[medians.index(min(medians))]
@@ -219,7 +223,7 @@ def time_with_progress(
     functions: Sequence[Callable[[], object]], settings: Settings
 ) -> list[list[float]]:
     """:func:`~vminet_mm.analysis.latency.time_in_turn` with a progress bar on stderr."""
-    clock = device_clock(settings.device)
+    clock = device_clock(settings.device, settings.cpu_time)
     with tqdm(total=settings.rounds + 1, desc='rounds', leave=False, disable=None) as bar:
         return time_in_turn(functions, settings.rounds, settings.min_seconds, clock, bar.update)
 

@@ -13,7 +13,8 @@ import torchvision
 from .latency import fit_exponent, median_ratio, quartiles
 
 HEADER = ['model', 'mode', 'size', 'format', 'ms', 'quartiles', 'images/s', 'ratio', 'MB']
-SHOWN = ('threads', 'dtype', 'amp', 'compile', 'batch', 'rounds')  # settings, below the table
+# settings below the table
+SHOWN = ('threads', 'dtype', 'amp', 'compile', 'batch', 'rounds', 'cpu_time')
 TUNING = ('TORCHINDUCTOR_', 'TORCHDYNAMO_', 'OMP_', 'MKL_', 'KMP_', 'GOMP_', 'CUDA_', 'TRITON_')
 
 
@@ -76,12 +77,14 @@ class Exponent:
     """How a model's time and memory grow: with ``pixels ** time`` and ``pixels ** memory``.
 
     The memory of another engine than torch is not seen, and its exponent None.
+    ``per_megapixel`` are the milliseconds that a million pixels take at the largest size.
     """
 
     model: str
     mode: str
     time: float
     memory: float | None
+    per_megapixel: float
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,10 @@ def make_report(settings: dict, rows: Sequence[Measurement], baseline: str) -> R
             time = fit_exponent(pixels, [row.milliseconds for row in sweep])
             sizes = [row.memory_bytes for row in sweep]
             memory = None if None in sizes else fit_exponent(pixels, sizes)
-            exponents.append(Exponent(model, mode, time, memory))
+            most = max(pixels)
+            largest = sweep[pixels.index(most)]
+            per_megapixel = largest.milliseconds / largest.batch / most * 1e6
+            exponents.append(Exponent(model, mode, time, memory, per_megapixel))
     return Report(dict(settings, baseline=baseline), rows, exponents, environment(settings))
 
 
@@ -203,7 +209,7 @@ def _align(rows: list[list[str]], style: str) -> list[str]:
 
 def _notes(report: Report) -> list[str]:
     settings, host = report.settings, report.environment
-    switches = ', '.join(f'{key} {settings[key]}' for key in SHOWN if settings[key])
+    switches = ', '.join(f'{key} {settings[key]}' for key in SHOWN if settings.get(key))
     keeps = any(row.kept for row in report.rows)
     notes = [
         f'{host["device"]}, torch {host["torch"]}; {switches}',
@@ -223,5 +229,6 @@ def _notes(report: Report) -> list[str]:
     return notes + [
         f'{growth.model}, {growth.mode}: time grows as pixels^{growth.time:.3f}'
         + ('' if growth.memory is None else f', memory as pixels^{growth.memory:.3f}')
+        + f'; {growth.per_megapixel:.4g} ms a megapixel at the largest size'
         for growth in report.exponents
     ]

@@ -29,6 +29,11 @@ def add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seconds', type=float, default=0.2, help='how long a timing lasts at least; %(default)s'
     )
+    parser.add_argument(
+        '--cpu-time',
+        action='store_true',
+        help='count processor time, which other work on the machine changes less than the clock',
+    )
     parser.add_argument('--format', choices=['text', 'md'], default='text', help='of the table')
     parser.add_argument('--json', metavar='FILE', help='write settings and raw timings there')
 
@@ -39,7 +44,7 @@ def make_settings(args: argparse.Namespace, **others: object) -> Settings:
     Raises:
         ValueError: If they are out of range.
     """
-    shared = ('device', 'dtype', 'amp', 'threads', 'rounds')
+    shared = ('device', 'dtype', 'amp', 'threads', 'rounds', 'cpu_time')
     given = {name: getattr(args, name) for name in shared}
     return Settings(min_seconds=args.seconds, **given, **others)
 
