@@ -32,6 +32,20 @@ def _visible(mask, cell, n, i, D, L, mixed, whole):
 
 
 @triton.jit
+def _load(tensor, image, stride, offset, valid, ACC: tl.constexpr):
+    """A tile of an image (channels, tokens), 0 where there is none."""
+    start = tl.cast(image, tl.int64) * stride
+    return tl.load(tensor + start + offset, mask=valid, other=0.0).to(ACC)
+
+
+@triton.jit
+def _store(tensor, image, stride, offset, valid, value):
+    """Write a tile of an image."""
+    start = tl.cast(image, tl.int64) * stride
+    tl.store(tensor + start + offset, value.to(tensor.dtype.element_ty), mask=valid)
+
+
+@triton.jit
 def tile_weights(
     alpha, mask, row_first, row_values, column_first, column_values,
     H, W, W0, row_taps, column_taps, mixed, whole, n, i, D, L,
@@ -69,9 +83,8 @@ def context_sums_kernel(
     )  # fmt: skip
     x = n[:, None] * x_d + i[None, :] * x_l
     for image in range(tl.program_id(2), B, tl.num_programs(2)):
-        start = tl.cast(image, tl.int64) * x_b
-        q = tl.load(query + start + x, mask=valid, other=0.0).to(ACC)
-        k = tl.load(key + start + x, mask=valid, other=0.0).to(ACC)
+        q = _load(query, image, x_b, x, valid, ACC)
+        k = _load(key, image, x_b, x, valid, ACC)
         row = tl.program_id(0).to(tl.int64) * B + image
         tl.store(sums + row * D + n, tl.sum(weights * (relu6(q) * k), 1), mask=n < D)
 
@@ -96,10 +109,8 @@ def forward_kernel(
     x = n[:, None] * x_d + i[None, :] * x_l
     y = n[:, None] * y_d + i[None, :] * y_l
     for image in range(tl.program_id(2), B, tl.num_programs(2)):
-        start = tl.cast(image, tl.int64) * x_b
-        start_y = tl.cast(image, tl.int64) * y_b
-        q = tl.load(query + start + x, mask=valid, other=0.0).to(ACC)
-        k = tl.load(key + start + x, mask=valid, other=0.0).to(ACC)
+        q = _load(query, image, x_b, x, valid, ACC)
+        k = _load(key, image, x_b, x, valid, ACC)
         embedding = relu6(q) * k
         if ONE_TILE:
             c = tl.sum(weights * embedding, 1)
@@ -107,7 +118,7 @@ def forward_kernel(
         else:
             c = tl.load(context + image * D + n, mask=n < D, other=0.0)
         result = relu6((s * c)[:, None] + b * embedding)
-        tl.store(out + start_y + y, result.to(out.dtype.element_ty), mask=valid)
+        _store(out, image, y_b, y, valid, result)
 
 
 @triton.jit
@@ -125,17 +136,59 @@ def gradient_sums_kernel(
     x = n[:, None] * x_d + i[None, :] * x_l
     y = n[:, None] * y_d + i[None, :] * y_l
     for image in range(tl.program_id(2), B, tl.num_programs(2)):
-        start = tl.cast(image, tl.int64) * x_b
-        start_y = tl.cast(image, tl.int64) * y_b
-        q = tl.load(query + start + x, mask=valid, other=0.0).to(ACC)
-        k = tl.load(key + start + x, mask=valid, other=0.0).to(ACC)
+        q = _load(query, image, x_b, x, valid, ACC)
+        k = _load(key, image, x_b, x, valid, ACC)
         embedding = relu6(q) * k
         c = tl.load(context + image * D + n, mask=n < D, other=0.0)
-        g = tl.load(grad + start_y + y, mask=valid, other=0.0).to(ACC)
+        g = _load(grad, image, y_b, y, valid, ACC)
         g = relu6_gradient((s * c)[:, None] + b * embedding, g)
         row = (tl.program_id(0).to(tl.int64) * B + image) * D
         tl.store(sums + row + n, tl.sum(g, 1), mask=n < D)
         tl.store(sums + second + row + n, tl.sum(g * embedding, 1), mask=n < D)
+
+
+@triton.jit
+def _gradient_sums(sums, g, embedding, image, n, B, D, ONE_TILE: tl.constexpr):
+    """The sums of G and of G E over all tokens, of the tile that holds them or made before."""
+    if ONE_TILE:
+        total, product = tl.sum(g, 1), tl.sum(g * embedding, 1)
+    else:
+        total = tl.load(sums + image * D + n, mask=n < D, other=0.0)
+        product = tl.load(sums + (B + image) * D + n, mask=n < D, other=0.0)
+    return total, product
+
+
+@triton.jit
+def _store_field_gradients(
+    grad_fields, grad_weights, sum_scale, sum_beta, mask, row_first, column_first,
+    H, W, W0, row_taps, column_taps, mixed, whole, n, i, valid, D, L,
+):  # fmt: skip
+    """Write a program's part of the gradients of alpha, tap by tap, of scale and of beta."""
+    fields = H * row_taps * W * column_taps
+    split = tl.program_id(2).to(tl.int64)
+    row = (split * tl.num_programs(1) + tl.program_id(1)) * (fields + 2)
+    h, w = i // W, i % W
+    top = tl.load(row_first + h, mask=i < L, other=0)
+    left = tl.load(column_first + w, mask=i < L, other=0)
+    for r in range(row_taps):
+        for t in range(column_taps):
+            cell = (top + r) * W0 + left + t
+            visible = _visible(mask, cell, n, i, D, L, mixed, whole)
+            by_tap = tl.sum(tl.where(visible & valid, grad_weights, 0.0), 0)
+            offset = ((h * row_taps + r) * W + w) * column_taps + t
+            tl.store(grad_fields + row + offset, by_tap, mask=i < L)
+    if tl.program_id(0) == 0:
+        tl.store(grad_fields + row + fields, tl.sum(sum_scale, 0))
+        tl.store(grad_fields + row + fields + 1, tl.sum(sum_beta, 0))
+
+
+@triton.jit
+def _store_bias_gradients(grad_bias, sum_query, sum_key, n, D):
+    """Write a program's part of the gradients of the biases of query and key."""
+    split = tl.program_id(2).to(tl.int64)
+    offset = (split * tl.num_programs(0) + tl.program_id(0)) * 2 * D + n
+    tl.store(grad_bias + offset, sum_query, mask=n < D)
+    tl.store(grad_bias + offset + D, sum_key, mask=n < D)
 
 
 @triton.jit
@@ -172,56 +225,32 @@ def backward_kernel(
     y = n[:, None] * y_d + i[None, :] * y_l
     z = n[:, None] * z_d + i[None, :] * z_l
     for image in range(tl.program_id(2), B, tl.num_programs(2)):
-        start = tl.cast(image, tl.int64) * x_b
-        start_y = tl.cast(image, tl.int64) * y_b
-        start_z = tl.cast(image, tl.int64) * z_b
-        q = tl.load(query + start + x, mask=valid, other=0.0).to(ACC)
-        k = tl.load(key + start + x, mask=valid, other=0.0).to(ACC)
-        g = tl.load(grad + start_y + y, mask=valid, other=0.0).to(ACC)
+        q = _load(query, image, x_b, x, valid, ACC)
+        k = _load(key, image, x_b, x, valid, ACC)
+        g = _load(grad, image, y_b, y, valid, ACC)
         rectified = relu6(q)
         embedding = rectified * k
         c = tl.load(context + image * D + n, mask=n < D, other=0.0)
         mixture = (s * c)[:, None] + b * embedding
         if JOINT:
-            again = relu6(mixture).to(hidden.dtype.element_ty)
-            tl.store(hidden + start_y + y, again, mask=valid)
+            _store(hidden, image, y_b, y, valid, relu6(mixture))
         g = relu6_gradient(mixture, g)
-        if ONE_TILE:
-            total, product = tl.sum(g, 1), tl.sum(g * embedding, 1)
-        else:
-            total = tl.load(sums + image * D + n, mask=n < D, other=0.0)
-            product = tl.load(sums + (B + image) * D + n, mask=n < D, other=0.0)
+        total, product = _gradient_sums(sums, g, embedding, image, n, B, D, ONE_TILE)
         sum_scale += total * c
         sum_beta += product
         grad_context = (s * total)[:, None]
         grad_weights += grad_context * embedding
         grad_embedding = b * g + grad_context * weights
         grad_q = tl.where(valid, relu6_gradient(q, grad_embedding * k), 0.0)
-        tl.store(grad_query + start_z + z, grad_q.to(grad_query.dtype.element_ty), mask=valid)
+        _store(grad_query, image, z_b, z, valid, grad_q)
         grad_k = tl.where(valid, grad_embedding * rectified, 0.0)
-        tl.store(grad_key + start_z + z, grad_k.to(grad_key.dtype.element_ty), mask=valid)
+        _store(grad_key, image, z_b, z, valid, grad_k)
         if JOINT:
             sum_query += tl.sum(grad_q, 1)
             sum_key += tl.sum(grad_k, 1)
-
-    split = tl.program_id(2).to(tl.int64)
     if JOINT:
-        offset = (split * tl.num_programs(0) + tl.program_id(0)) * 2 * D + n
-        tl.store(grad_bias + offset, sum_query, mask=n < D)
-        tl.store(grad_bias + offset + D, sum_key, mask=n < D)
-
-    fields = H * row_taps * W * column_taps
-    row = (split * tl.num_programs(1) + tl.program_id(1)) * (fields + 2)
-    h, w = i // W, i % W
-    top = tl.load(row_first + h, mask=i < L, other=0)
-    left = tl.load(column_first + w, mask=i < L, other=0)
-    for r in range(row_taps):
-        for t in range(column_taps):
-            cell = (top + r) * W0 + left + t
-            visible = _visible(mask, cell, n, i, D, L, mixed, whole)
-            by_tap = tl.sum(tl.where(visible & valid, grad_weights, 0.0), 0)
-            offset = ((h * row_taps + r) * W + w) * column_taps + t
-            tl.store(grad_fields + row + offset, by_tap, mask=i < L)
-    if tl.program_id(0) == 0:
-        tl.store(grad_fields + row + fields, tl.sum(sum_scale, 0))
-        tl.store(grad_fields + row + fields + 1, tl.sum(sum_beta, 0))
+        _store_bias_gradients(grad_bias, sum_query, sum_key, n, D)
+    _store_field_gradients(
+        grad_fields, grad_weights, sum_scale, sum_beta, mask, row_first, column_first,
+        H, W, W0, row_taps, column_taps, mixed, whole, n, i, valid, D, L,
+    )  # fmt: skip
