@@ -141,10 +141,12 @@ class Study:
         batch = with_companion(self.images(1)[0], padding)
 
         def forward(masked: bool) -> None:
+            """Run the backbone once, for its time."""
             with _masking(backbone, masked), torch.no_grad():
                 backbone(batch)
 
         def step(masked: bool) -> None:
+            """Run it and the backward pass."""
             with _masking(backbone, masked):
                 sum(y.sum() for y in backbone(batch)).backward()
 
@@ -217,6 +219,7 @@ def padded(preprocessor: nn.Module, padding: int) -> Iterator[None]:
 
 @contextmanager
 def _masking(backbone: VMINet, masked: bool) -> Iterator[None]:
+    """Within it the backbone masks the padding, or does not."""
     before, backbone.mask_padding = backbone.mask_padding, masked
     try:
         yield

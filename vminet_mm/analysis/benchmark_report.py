@@ -179,6 +179,7 @@ def to_table(report: Report, style: str = 'text') -> str:
 
 
 def _cells(row: Measurement) -> list[str]:
+    """A row as it is printed."""
     low, high = row.spread
     return [
         row.model,
@@ -208,6 +209,7 @@ def _align(rows: list[list[str]], style: str) -> list[str]:
 
 
 def _notes(report: Report) -> list[str]:
+    """The lines below the table: what it was measured with."""
     settings, host = report.settings, report.environment
     switches = ', '.join(f'{key} {settings[key]}' for key in SHOWN if settings.get(key))
     keeps = any(row.kept for row in report.rows)

@@ -119,10 +119,12 @@ def _count_fused_attention(inputs: list, outputs: list) -> int:
 # the recurrent form as one operation, for the count alone: its definition is a loop over tokens
 @torch.library.custom_op('vminet_mm::counted_recurrence', mutates_args=())
 def _counted_recurrence(query: Tensor) -> Tensor:
+    """Stand for the recurrence in a trace."""
     return query.clone()
 
 
 def _count_recurrence(inputs: list, outputs: list) -> int:
+    """The products of the recurrence: three for each element."""
     return 3 * math.prod(outputs[0].type().sizes())
 
 
@@ -230,6 +232,7 @@ def _watch_rois(model: nn.Module) -> dict[str, int]:
         if match:
 
             def note(_: nn.Module, args: tuple, head: str = match[0].split('.', 1)[1]) -> None:
+                """Note how many boxes a head is given."""
                 rois[head] = int(args[0].shape[0])
 
             module.register_forward_pre_hook(note)

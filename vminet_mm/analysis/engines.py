@@ -93,6 +93,7 @@ def onnx_bytes(model: nn.Module, images: Tensor) -> bytes:
 
 
 def _start_ort(content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
+    """Run the file by onnxruntime on the CPU."""
     import onnxruntime  # of the extra `export`
 
     options = onnxruntime.SessionOptions()
@@ -107,6 +108,7 @@ def _start_ort(content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
 
 
 def _start_openvino(content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
+    """Run the file by OpenVINO on the CPU, in float32."""
     import openvino  # of no extra: the tests do not install it
 
     core = openvino.Core()

@@ -163,6 +163,7 @@ def _join(rank: int, processes: int, folder: str) -> None:
 
 
 def _build(cfg: Config, kind: type[Runner], work_dir: Path) -> Runner:
+    """The run of a loop; that of MMEngine has none of our hooks."""
     cfg = Config(cfg.to_dict())
     cfg.work_dir, cfg.experiment_name = str(work_dir), work_dir.name
     if kind is Runner:
@@ -174,6 +175,7 @@ def _build(cfg: Config, kind: type[Runner], work_dir: Path) -> Runner:
 
 
 def _summary(costs: dict[tuple[str, bool], list[tuple[float, int]]]) -> list[HookCost]:
+    """Medians over all iterations, the most expensive hook first."""
     rows = []
     for (hook, is_ours), calls in costs.items():
         seconds, messages = zip(*calls, strict=True)
@@ -213,6 +215,7 @@ class _Clock(Hook):
             calls.append([0.0, 0])
 
     def _watch(self, hook: Hook) -> None:
+        """Time what a hook does before and after an iteration."""
         key = (type(hook).__name__, type(hook).__module__.startswith(OURS))
         self.spent[key] = []
         for name in ('before_train_iter', 'after_train_iter'):
@@ -221,6 +224,7 @@ class _Clock(Hook):
             hook._backward = partial(self._timed_around, key, hook._backward)
 
     def _timed(self, key: tuple[str, bool], method: Callable, *args: Any, **kwargs: Any) -> None:
+        """Call a method of a hook, and add its time and messages."""
         with _counted() as messages:
             begin = time.perf_counter()
             method(*args, **kwargs)
@@ -241,6 +245,7 @@ class _Clock(Hook):
         within = 0.0
 
         def timed_backward(*args: Any, **kwargs: Any) -> None:
+            """The backward pass, whose time is not the hook's."""
             nonlocal within
             begin = time.perf_counter()
             backward(*args, **kwargs)
@@ -252,6 +257,7 @@ class _Clock(Hook):
             self._add(key, time.perf_counter() - begin - within, len(messages))
 
     def _add(self, key: tuple[str, bool], seconds: float, messages: int) -> None:
+        """Add to what a hook took in this iteration."""
         if self.spent[key]:
             self.spent[key][-1][0] += seconds
             self.spent[key][-1][1] += messages
@@ -263,6 +269,7 @@ def _counted() -> Iterator[list[str]]:
     names, sent = [], dist.all_reduce
 
     def all_reduce(*args: Any, **kwargs: Any) -> Any:
+        """Note a message and send it."""
         names.append('all_reduce')
         return sent(*args, **kwargs)
 

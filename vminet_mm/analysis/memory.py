@@ -27,6 +27,7 @@ def saved_bytes(forward: Callable[[], Tensor], model: nn.Module) -> int:
     sizes: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
+        """Note how large a tensor that is kept is."""
         sizes[_address(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
@@ -62,4 +63,5 @@ def peak_bytes(function: Callable[[], object], device: torch.device | str = 'cpu
 
 
 def _address(tensor: Tensor) -> int:
+    """Of the memory behind a tensor: views of it have the same."""
     return tensor.untyped_storage().data_ptr()

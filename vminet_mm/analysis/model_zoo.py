@@ -110,6 +110,7 @@ def parse_spec(text: str) -> ModelSpec:
 
 
 def _parse_options(text: str, given: str) -> tuple[dict, bool]:
+    """The options of a spec, and whether it says ``deploy``."""
     parts = [part for part in given.split(',') if part]
     options = dict(part.split('=', 1) for part in parts if '=' in part)
     flags = {part for part in parts if '=' not in part}

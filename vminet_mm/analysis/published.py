@@ -57,6 +57,7 @@ def _of_tables() -> dict[str, Published]:
 
 
 def _of_mmpretrain(name: str) -> Published | None:
+    """What mmpretrain's metafile claims for ImageNet-1K."""
     from mmpretrain.apis import ModelHub
 
     if not ModelHub.has(name):  # a backbone type

@@ -112,6 +112,7 @@ def _extend(joined: list[dict], lines: list[dict]) -> None:
 
 
 def _lines(file: Path) -> Iterator[dict]:
+    """The lines of a log that hold a step."""
     for text in file.read_text('utf-8').splitlines():
         try:
             line = json.loads(text)

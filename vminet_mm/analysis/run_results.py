@@ -93,6 +93,7 @@ def _read_run(folder: Path) -> Run | None:
 
 
 def _trains(cfg: Config | None) -> bool:
+    """Whether a run's config trains."""
     return cfg is not None and bool(cfg.get('train_cfg') and cfg.get('model'))
 
 

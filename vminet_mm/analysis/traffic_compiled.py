@@ -86,9 +86,11 @@ def schedule(module: nn.Module, x: Tensor) -> Traffic:
     found: list[Traffic] = []
 
     def stop(*args: object) -> None:
+        """Refuse to run what was not compiled."""
         raise NotImplementedError('scheduled, not compiled')
 
     def count(graph: GraphLowering) -> SimpleNamespace:
+        """Note what the scheduled graph moves, in place of compiling it."""
         graph.init_wrapper_code()
         graph._update_scheduler()
         sizes = [node.get_read_write_buffers_sizes() for node in graph.scheduler.nodes]

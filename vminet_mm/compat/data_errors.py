@@ -26,6 +26,8 @@ def fix(module: ModuleType) -> None:
 
 
 def _fix_pipeline(compose: type) -> None:
+    """Have errors of transforms name the image and the step."""
+
     def call(original: Any, self: Any, data: Any) -> Any:
         """``Compose.__call__`` whose errors name the image and the step."""
         results = data
@@ -46,6 +48,8 @@ def _fix_pipeline(compose: type) -> None:
 
 
 def _fix_loading(loading: type) -> None:
+    """Have errors of reading an image say what is wrong with the file."""
+
     def transform(original: Any, self: Any, results: dict) -> Any:
         """``LoadImageFromFile.transform`` whose errors say what is wrong with the file."""
         try:
@@ -68,6 +72,8 @@ def _fix_loading(loading: type) -> None:
 
 
 def _fix_dataset(dataset: type) -> None:
+    """Refuse a list of images that filtering has emptied."""
+
     def serialize(original: Any, self: Any) -> Any:
         """``_serialize_data``, which refuses a list that filtering has emptied."""
         if not self.data_list:

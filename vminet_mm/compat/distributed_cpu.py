@@ -22,7 +22,10 @@ def fix(module: ModuleType) -> None:
 
 
 def _fix_init(module: ModuleType) -> None:
+    """Join processes with gloo in place of NCCL, and without a GPU."""
+
     def init_dist(original: Any, backend: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a launcher's function with another backend."""
         backend = 'gloo' if backend == 'nccl' else backend
         with temporarily(torch.cuda, set_device=lambda device: None):
             return original(backend, *args, **kwargs)
@@ -32,7 +35,10 @@ def _fix_init(module: ModuleType) -> None:
 
 
 def _fix_wrapper(wrappers: ModuleType) -> None:
+    """Wrap models for processes without a GPU."""
+
     def init(original: Any, self: Any, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """``MMDistributedDataParallel.__init__`` without devices."""
         from mmengine.model import revert_sync_batchnorm
 
         kwargs['device_ids'] = None

@@ -16,6 +16,7 @@ class _CyclicHue(float):
 
 
 def _numpy_wraps_around() -> bool:
+    """Whether numpy makes a byte of a number below 0."""
     try:
         return np.uint8(-1.5) == 255
     except OverflowError:
@@ -28,6 +29,7 @@ def fix(module: ModuleType) -> None:
         return
 
     def adjust_hue(original: Any, img: Any, hue_factor: Any, *args: Any, **kwargs: Any) -> Any:
+        """Shift by a hue that wraps around."""
         return original(img, _CyclicHue(hue_factor), *args, **kwargs)
 
     wrap(module, 'adjust_hue', adjust_hue, __name__)

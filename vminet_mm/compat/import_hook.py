@@ -47,6 +47,7 @@ def _attach(spec: ModuleSpec) -> None:
     exec_module = loader.exec_module
 
     def exec_and_call(module: ModuleType) -> None:
+        """Run the module's body, then the callbacks."""
         exec_module(module)
         for callback in _callbacks.get(spec.name, ()):
             callback(module)

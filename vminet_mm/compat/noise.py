@@ -42,5 +42,6 @@ def silence() -> None:
 
 
 def _print_log(original: Any, message: Any, *args: Any, **kwargs: Any) -> None:
+    """Print a line unless it is one of those that say nothing."""
     if not str(message).startswith(_LOG_LINES):
         original(message, *args, **kwargs)

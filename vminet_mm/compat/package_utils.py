@@ -84,4 +84,5 @@ def fix(module: ModuleType) -> None:
 
 
 def _instead(function: Any) -> Any:
+    """A wrapper that calls our function and not the original."""
     return lambda original, *args, **kwargs: function(*args, **kwargs)

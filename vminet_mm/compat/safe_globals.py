@@ -37,6 +37,7 @@ except ImportError:  # numpy 1
 
 
 def _refuse(what: str) -> NoReturn:
+    """Raise as torch does for what a file must not ask for."""
     # torch's own wording: `GLOBAL <name>` is what the loaders read the refused name from.
     raise pickle.UnpicklingError(f'Unsupported global: GLOBAL {what} was not an allowed global.')
 
@@ -53,6 +54,7 @@ def _stand_in(module: str, name: str, function: Callable[..., Any]) -> Callable[
 
 
 def _getattr(owner: Any, name: Any = None, *default: Any) -> Any:
+    """``getattr`` for the statistics of a history buffer alone."""
     from mmengine.logging.history_buffer import HistoryBuffer
 
     if owner is not HistoryBuffer or name not in _STATISTICS or default:
@@ -87,12 +89,14 @@ _NDARRAY = _NdarrayName()
 
 
 def _reconstruct(array_type: Any, *_: Any) -> np.ndarray:
+    """An empty array, whose state the file sets."""
     if array_type is not _NDARRAY:
         _refuse('numpy._core.multiarray._reconstruct(...)')
     return multiarray._reconstruct(np.ndarray, (0,), b'b')  # as numpy itself pickles an array
 
 
 def _dtype(code: Any, *_: Any) -> np.dtype:
+    """A dtype of numbers in this machine's byte order."""
     # The immutable instance, on which a file's state has no effect; see `safe_load` for arrays in
     # the other byte order, whose state would be needed.
     dtype = np.dtype(code) if isinstance(code, str) else None
@@ -102,18 +106,21 @@ def _dtype(code: Any, *_: Any) -> np.dtype:
 
 
 def _scalar(dtype: Any, *value: Any) -> Any:
+    """A numpy scalar from its bytes."""
     if not isinstance(dtype, np.dtype) or len(value) != 1 or not isinstance(value[0], bytes):
         _refuse('numpy._core.multiarray.scalar(...)')
     return multiarray.scalar(dtype, *value)
 
 
 def _encode(text: Any, encoding: Any = None) -> bytes:
+    """Bytes as protocol 2 writes them, as text."""
     if encoding != 'latin1':  # how pickle protocol 2 writes bytes
         _refuse(f'_codecs.encode({encoding!r})')
     return _codecs.encode(text, encoding)
 
 
 def _bytes(*args: Any) -> bytes:
+    """The empty bytes."""
     if args:  # protocol 2 calls it for the empty ones, such as the data of an empty array
         _refuse('builtins.bytes(...)')
     return b''

@@ -107,6 +107,7 @@ def explained(source: str | os.PathLike) -> Iterator[None]:
 
 
 def _damaged(source: str | os.PathLike, error: Exception) -> str:
+    """What to tell of a file that is no whole checkpoint."""
     return (
         f'{source} could not be read as a checkpoint: it is truncated or damaged '
         f'({type(error).__name__}: {str(error).strip()[:200]}). Get the file again.'
@@ -168,6 +169,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _unsafe(source: str | os.PathLike, message: str) -> UnsafeCheckpointError:
+    """The error that names what a refused file asks for."""
     found = re.search(r'GLOBAL (\w[\w.<>]*(?:\([^\n]*?\)(?= was))?)', message)
     if found:
         name = found.group(1).rstrip('.')
@@ -192,10 +194,12 @@ def fix(module: ModuleType) -> None:
     """Make mmengine load checkpoints safely, wherever they come from."""
 
     def load_checkpoint(original: Any, filename: Any, *args: Any, **kwargs: Any) -> Any:
+        """MMEngine's function, without running code of the file."""
         with weights_only(), explained(filename):
             return original(filename, *args, **kwargs)
 
     def safe_torch_load(original: Any, file: Any, map_location: Any = None, **kwargs: Any) -> Any:
+        """``torch.load`` without running code of the file."""
         with weights_only():
             return torch.load(file, map_location=map_location, weights_only=True)
 

@@ -99,4 +99,5 @@ class _Pictures:
             yield {'image': read_pixels(file, about)}
 
     def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next batch, as onnxruntime asks for it."""
         return next(self.inputs, None)

@@ -293,6 +293,7 @@ def keep_gradient_strides(model: nn.Module) -> None:
 
 
 def _as_strided(strides: tuple[int, ...], gradient: Tensor) -> Tensor:
+    """Give a gradient strides that differ in dimensions of one element alone."""
     matters = [size > 1 for size in gradient.shape]
     given = gradient.stride()
     is_same = all(a == b for a, b, m in zip(given, strides, matters, strict=True) if m)

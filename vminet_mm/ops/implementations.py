@@ -59,6 +59,7 @@ def _has_triton() -> bool:
 
 
 def _load(form: str, impl: str) -> Callable[..., Tensor]:
+    """The function of an implementation."""
     module, function = _OPS[form, impl]
     return getattr(import_module(f'.{module}', __package__), function)
 
@@ -73,6 +74,7 @@ def _by_input(form: str, plain: Callable, fused: Callable) -> Callable:
 
 
 def _dispatch(form: str, plain: Callable, fused: Callable, x: Tensor, *args) -> object:
+    """Choose between the plain and the fused form for an input."""
     mode = 'compiled' if torch.compiler.is_compiling() else 'eager'
     is_fused = x.is_cuda and FASTEST.get((form, mode, x.dtype)) == 'triton'
     return (fused if is_fused else plain)(x, *args)

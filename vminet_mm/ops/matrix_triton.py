@@ -356,6 +356,7 @@ def _(grad: Tensor, query_key: Tensor, alpha: Tensor, mask: Tensor, *args) -> tu
 
 
 def _save(ctx: FunctionCtx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    """Keep what the backward pass reads."""
     ctx.save_for_backward(*inputs[:6], output[1])
     ctx.options = inputs[6:]
 

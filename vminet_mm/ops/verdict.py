@@ -227,6 +227,7 @@ def _make_inputs(
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:
+        """Numbers of the comparison's own generator."""
         return torch.rand(*shape, generator=generator)
 
     both = torch.cat(

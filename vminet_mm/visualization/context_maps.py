@@ -128,6 +128,7 @@ def measure_context(backbone: VMINet, images: Tensor) -> dict[str, Magnitudes]:
     found: dict[str, Magnitudes] = {}
 
     def note(name: str, attn: VMISA, inputs: tuple[Tensor]) -> None:
+        """Note the context of a block."""
         found[name] = _magnitudes(attn, *attn.query_and_key(*inputs).chunk(2, dim=1))
 
     with watching(backbone, note):

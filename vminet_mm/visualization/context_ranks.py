@@ -49,6 +49,7 @@ def context_ranks(
     found: dict[str, list[dict[str, int]]] = {}
 
     def note(name: str, attn: VMISA, inputs: tuple[Tensor]) -> None:
+        """Note the ranks of a block."""
         query, key = attn.query_and_key(*inputs).chunk(2, dim=1)
         embedding = F.relu6(query.float()) * key.float()
         native = F.adaptive_avg_pool2d(embedding, attn.alpha.shape)

@@ -17,6 +17,7 @@ def op(func: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(func)
     def run(*args: Any, **kwargs: Any) -> Any:
+        """Call the operator without gradients and autocast."""
         with torch.no_grad(), torch.autocast(args[0].device.type, enabled=False):
             return func(*args, **kwargs)
 

@@ -13,6 +13,7 @@ from ..patching import temporarily, wrap
 
 
 def _interp2d(x: Any, y: Any, z: Any, kind: str = 'linear') -> Callable[..., np.ndarray]:
+    """Scipy's former ``interp2d`` on a grid, by a spline."""
     from scipy.interpolate import RectBivariateSpline
 
     degree = {'linear': 1, 'cubic': 3, 'quintic': 5}[kind]
@@ -21,6 +22,7 @@ def _interp2d(x: Any, y: Any, z: Any, kind: str = 'linear') -> Callable[..., np.
 
 
 def _is_removed() -> bool:
+    """Whether scipy's ``interp2d`` only raises."""
     from scipy import interpolate
 
     try:
@@ -31,6 +33,7 @@ def _is_removed() -> bool:
 
 
 def _with_interp2d(original: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a function with ``interp2d`` in its place."""
     from scipy import interpolate
 
     with temporarily(interpolate, interp2d=_interp2d):

@@ -59,6 +59,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     """Unpickles arrays and plain values, and no other code."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Allow what the archive's pickles need and nothing else."""
         if (module, name) not in _ARRAY_NAMES:
             raise pickle.UnpicklingError(f'{module}.{name} is not part of an array')
         return super().find_class(module, name)

@@ -211,9 +211,11 @@ class _RemoveLater:
         return getattr(self._backend, name)
 
     def remove(self, path: str) -> None:
+        """Note the name of a file that is no longer wanted."""
         self._names.append(os.path.basename(path))
 
     def remove_now(self, path: str) -> None:
+        """Remove a file at once."""
         self._backend.remove(path)
 
 

@@ -37,6 +37,7 @@ class LargestOfAll:
         return self.numbers.tolist()
 
     def _send(self) -> dist.Work | None:
+        """Begin to exchange the numbers; None where there is one process."""
         if get_world_size() == 1:
             return None
         return dist.all_reduce(self.numbers, dist.ReduceOp.MAX, async_op=True)

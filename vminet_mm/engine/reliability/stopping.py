@@ -61,9 +61,11 @@ class StopSignals:
         return self.agreed
 
     def _send(self) -> LargestOfAll:
+        """Begin to tell the others of this process's signal."""
         return LargestOfAll(torch.tensor([self.asked], device=get_comm_device()))
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
+        """Remember a signal; a second SIGINT ends the process at once."""
         if os.getpid() != self._process:
             return  # SIGINT in a fork: it is for the main process
         # a launcher and a scheduler may both pass on the same SIGTERM; who presses twice means it

@@ -45,6 +45,7 @@ def non_max_suppression(
 
 @non_max_suppression.register_fake
 def _(boxes: Tensor, scores: Tensor, max_output: int, iou_threshold: float) -> Tensor:
+    """Shapes alone, for a trace."""
     number = torch.library.get_ctx().new_dynamic_size()
     return boxes.new_empty((number, 3), dtype=torch.int64)
 
@@ -54,6 +55,7 @@ def onnx_translation() -> dict[Any, Any]:
     from onnxscript import opset18 as op  # of the extra `export`
 
     def write(boxes: Any, scores: Any, max_output: int, iou_threshold: float) -> Any:
+        """The operator of ONNX in its place."""
         limit = op.Constant(value_ints=[max_output])
         overlap = op.Constant(value_floats=[iou_threshold])
         minimum = op.Constant(value_floats=[WORTHLESS])
