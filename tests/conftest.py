@@ -5,16 +5,40 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from global_state import unchanged_globals
+from mmengine.config import config
 from mmengine.logging import MMLogger
 
+from vminet_mm.compat.import_hook import when_imported
 from vminet_mm.datasets import make_mini_data
 
 # the kernels of Triton run interpreted where there is no GPU; read when triton is imported
 os.environ.setdefault('TRITON_INTERPRET', '0' if torch.cuda.is_available() else '1')
+
+# configs in logs and files are left unformatted: formatting takes most of a short run's time
+config.FormatCode = lambda text, **style: (text, True)
+
+
+def _patch_once(interpreter: ModuleType) -> None:
+    """Have each function of interpreted kernels patch triton at its first call, not at each one."""
+    kind, patched = interpreter.InterpretedFunction, set()
+    first_call = kind.__call__
+
+    def call(function: object, *args: object, **options: object) -> object:
+        """As it was, or the function alone."""
+        if function.fn in patched:
+            return function.rewrite()(*args, **options)
+        patched.add(function.fn)
+        return first_call(function, *args, **options)
+
+    kind.__call__ = call
+
+
+when_imported('triton.runtime.interpreter', _patch_once)
 
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 

@@ -2,11 +2,11 @@
 
 import argparse
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from in_process import run_here
 from mmengine.config import Config
 
 from vminet_mm.engine import load_config, run_tool
@@ -86,18 +86,23 @@ def test_resumed_run_keeps_norm_eval(pretrained: bool, tmp_path: Path, log: list
     assert (said in log) == pretrained
 
 
-def test_run_tool_ends_with_one_line() -> None:
-    def fail(args: argparse.Namespace) -> None:
-        raise ConfigError('no such thing; do this')
+def fail(args: argparse.Namespace) -> None:
+    """A tool that is told nothing it can use."""
+    raise ConfigError('no such thing; do this')
 
+
+def test_run_tool_ends_with_one_line() -> None:
     with pytest.raises(SystemExit, match='^error: no such thing; do this$'):
         run_tool(fail, argparse.Namespace())
 
 
-def test_one_process_of_a_machine_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(args: argparse.Namespace) -> None:
-        raise ConfigError('no such thing; do this')
+def test_traceback_is_kept_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('VMINET_TRACEBACK', '1')
+    with pytest.raises(ConfigError, match='no such thing'):
+        run_tool(fail, argparse.Namespace())
 
+
+def test_one_process_of_a_machine_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('LOCAL_RANK', raising=False)
     monkeypatch.setenv('SLURM_LOCALID', '1')
     with pytest.raises(SystemExit) as ended:
@@ -106,11 +111,11 @@ def test_one_process_of_a_machine_tells(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize('script', ['train.py', 'test.py'])
-def test_help(script: str) -> None:
-    done = tool(sys.executable, f'tools/{script}', '--help')
-    assert done.returncode == 0
+def test_help(script: str, capsys: pytest.CaptureFixture) -> None:
+    assert run_here(str(ROOT / 'tools' / script), '--help') == 0
+    printed = capsys.readouterr().out
     for switch in ('--work-dir', '--cfg-options', '--launcher', '--data-root'):
-        assert switch in done.stdout
+        assert switch in printed
 
 
 @pytest.mark.parametrize(
