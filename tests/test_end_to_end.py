@@ -1,9 +1,10 @@
 """Train, resume, test and predict through the tools, for each of the three tasks.
 
-The classifier's checkpoint starts the two dense tasks. What one process can do it does: Python and
-the libraries are started once for all tools. The detector trains in two.
+The classifier's checkpoint starts the two dense tasks. The detector trains in two processes, and
+the segmentor is tested in one of its own; all else runs in this one.
 """
 
+import io
 import json
 import math
 import os
@@ -11,10 +12,13 @@ import pickle
 import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 import torch
+from global_state import unchanged_globals
+from in_process import run_here
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 
@@ -76,16 +80,6 @@ found = ImageClassificationInferencer(config, checkpoint, device='cpu')(image)[0
 assert len(found['pred_scores']) == 5 and abs(sum(found['pred_scores']) - 1) < 1e-4
 """,
 }
-# runs tools one after the other, as `python TOOL SWITCHES` would, then an inferencer
-CHAIN = """
-import json, runpy, sys
-commands, (config, checkpoint, image) = map(json.loads, sys.argv[1:])
-for command in commands:
-    sys.argv = command
-    runpy.run_path(command[0], run_name='__main__')
-{inference}
-print('\\nas expected')
-"""
 # one image a batch in validation, so that no image's arithmetic depends on how many processes test
 OPTIONS = [
     *(f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')),
@@ -101,7 +95,8 @@ class Job:
 
     def __init__(self, task: str, mini_root: Path, folder: Path) -> None:
         self.task, self.folder = task, folder
-        self.config, name, self.short, self.longer = TASKS[task]
+        config, name, self.short, self.longer = TASKS[task]
+        self.config = str(ROOT / config)
         self.data_root = mini_root / name
         self.work_dir = folder / 'run'
         first, last = ('iter_2', 'iter_4') if task == 'segmentation' else ('epoch_1', 'epoch_2')
@@ -118,7 +113,7 @@ class Job:
         return self._switches(self.work_dir, self.longer, '--resume', *switches)
 
     def tests(self) -> list[list[str]]:
-        """Two calls of tools/test.py."""
+        """Two calls of tools/test.py: pictures and metrics, and predictions."""
         common = self._switches(self.folder / 'test', ())
         test = ['tools/test.py', common[0], str(self.last), *common[1:]]
         tta = [] if self.task == 'detection' else ['--tta']
@@ -135,16 +130,20 @@ class Job:
         """The pictures of the validation set."""
         return sorted(self.data_root.glob(VALIDATION[self.task]))
 
-    def chain(self, *commands: list[str]) -> str:
-        """Run tools and then an inferencer in one process."""
-        files = self.config, str(self.last), str(self.images()[0])
-        code = CHAIN.format(inference=INFERENCE[self.task])
-        log = run(sys.executable, '-c', code, json.dumps(commands), json.dumps(files))
-        assert log.rstrip().endswith('as expected')
-        return log
+    def run(self, *commands: list[str]) -> str:
+        """Run tools here, and then an inferencer; returns what was printed."""
+        printed = io.StringIO()
+        with redirect_stdout(printed), redirect_stderr(printed):
+            for tool, *switches in commands:
+                code = run_here(str(ROOT / tool), *switches)
+                assert code == 0, (code, printed.getvalue()[-9000:])
+            names = dict(config=self.config, checkpoint=str(self.last), image=str(self.images()[0]))
+            with unchanged_globals():
+                exec(INFERENCE[self.task], names)
+        return printed.getvalue()
 
     def scalars(self) -> list[dict]:
-        """The lines that the run logged; mmseg logs both parts into one file in one process."""
+        """The lines that the run logged, in a file for each part."""
         files = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
@@ -188,7 +187,7 @@ def classifier(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     switches = '--amp', '--auto-scale-lr'
     train, resume = job.train(*switches), job.resume(*switches)
     tools = ['tools/train.py', *train], ['tools/train.py', *resume]
-    return job, job.chain(*tools, *job.tests())
+    return job, job.run(*tools, *job.tests())
 
 
 def check_start(log: str) -> None:
@@ -214,7 +213,7 @@ def test_detector_in_two_processes(
     train = job.train('--pretrained', str(classifier[0].last))
     check_start(run(*launch, *train[1:]))
     log = run(*launch, *job.resume()[1:])
-    job.check(log + job.chain(*job.tests()))
+    job.check(log + job.run(*job.tests()))
 
 
 def test_segmentor(classifier: tuple[Job, str], mini_root: Path, tmp_path: Path) -> None:
@@ -222,8 +221,8 @@ def test_segmentor(classifier: tuple[Job, str], mini_root: Path, tmp_path: Path)
     train = job.train('--pretrained', str(classifier[0].last))
     tools = ['tools/train.py', *train], ['tools/train.py', *job.resume()]
     draw, save = job.tests()
-    log = job.chain(*tools, save)
-    run(sys.executable, *draw)  # in one process MMEngine keeps the visualizer of the training
+    log = job.run(*tools, save)
+    run(sys.executable, *draw)
     check_start(log)
     job.check(log)
 
