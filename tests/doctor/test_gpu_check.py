@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+from in_process import run_here
 
 from vminet_mm.doctor.gpu_check import STEPS, Outcome, Step, as_page, run_steps
 from vminet_mm.doctor.gpu_check.run import run_command
@@ -78,24 +79,22 @@ def test_the_commands_of_all_steps(tmp_path: Path, tiny: bool) -> None:
     assert sum(step.seconds for step in STEPS) == 8 * 60
 
 
-# modules that are processes of their own here as well: pytest, what kills itself, and a short one
-PROCESSES = ('pytest', 'vminet_mm.doctor.gpu_check.resume', 'vminet_mm.doctor.gpu_check.ceilings')
+# modules that are processes of their own here as well: pytest, and a short one
+PROCESSES = ('pytest', 'vminet_mm.doctor.gpu_check.ceilings')
 
 
-def run_here(command: list[str], seconds: float, log: io.StringIO) -> tuple[int | None, str]:
+def run_most_here(
+    command: list[str], seconds: float, log: io.StringIO
+) -> tuple[int | str | None, str]:
     """As ``run_command``, without starting Python and the libraries anew for most commands."""
-    if command[0] == 'bash' or not {*PROCESSES}.isdisjoint(command):
+    if not {*PROCESSES}.isdisjoint(command):
         return run_command(command, seconds, log)
-    words, printed, code = command[1:], io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
-        patch.setattr('sys.argv', words[1:] if words[0] == '-m' else words)
-        try:
-            if words[0] == '-m':
-                runpy.run_module(words[1], run_name='__main__', alter_sys=True)
-            else:
-                runpy.run_path(words[0], run_name='__main__')
-        except SystemExit as end:
-            code = end.code or 0
+    words, printed = command[1:], io.StringIO()
+    if command[0] == 'bash':  # what the launcher starts for one process, see test_end_to_end.py
+        assert [Path(words[0]).name, words[2]] == ['dist_train.sh', '1']
+        words = [str(ROOT / 'tools/train.py'), words[1], *words[3:]]
+    with redirect_stdout(printed):
+        code = run_here(*words)
     print(printed.getvalue(), file=log)
     return code, printed.getvalue()
 
@@ -120,7 +119,7 @@ def run_here(command: list[str], seconds: float, log: io.StringIO) -> tuple[int 
 def test_all_steps_run_to_their_end(
     steps: list[str], printed: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
 ) -> None:
-    monkeypatch.setattr('vminet_mm.doctor.gpu_check.run.run_command', run_here)
+    monkeypatch.setattr('vminet_mm.doctor.gpu_check.run.run_command', run_most_here)
     run_tool(monkeypatch, '--tiny', '--only', *steps, '--minutes', '15', '--out', str(tmp_path))
     results = json.loads((tmp_path / 'gpu_check.json').read_text())
     assert [*dict.fromkeys(one['step'] for one in results)] == steps
