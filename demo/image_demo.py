@@ -56,7 +56,10 @@ def parse_args() -> argparse.Namespace:
         '--save-labels', metavar='DIR', help='write a label map (PNG) of each image there'
     )
     parser.add_argument(
-        '--score-thr', type=fraction, default=0.3, help='least score of objects drawn and in --json'
+        '--score-thr',
+        type=fraction,
+        default=0.3,
+        help='minimum score, drawn and in --json',
     )
     parser.add_argument('--batch-size', type=count, default=1, help='images at a time')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')

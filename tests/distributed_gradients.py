@@ -45,7 +45,7 @@ def check_gradients(data: Path, work_dir: Path) -> None:
                 mean = {name: (value + other[name]) / 2 for name, value in one.items()}
                 compare(f'{folder.name}, halves one after the other', actual, mean)
                 # mmdet divides the losses of a process by the number of its own boxes, and norms
-                # that are not synchronised see their own images alone
+                # that are not synchronized see their own images alone
                 if task != 'detection' and not training:
                     whole = step(deepcopy(model), batch, 0)
                     compare(f'{folder.name}, whole batch', actual, whole)

@@ -1,4 +1,4 @@
-"""Put VMINet in the place of the backbone in a config of every algorithm folder of mmdet and mmseg,
+"""Put VMINet in place of the backbone in a config of every algorithm folder of mmdet and mmseg,
 and see whether it learns from and predicts a random batch:
 
 python tests/drop_in_sweep.py

@@ -242,12 +242,12 @@ def validations(work_dir: Path) -> dict[int, dict[str, float]]:
     return found
 
 
-def differences(one: Any, other: Any, place: str = '') -> list[str]:
+def differences(one: Any, other: Any, path: str = '') -> list[str]:
     """Where two states differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         return [
             line
             for key in dict.fromkeys([*one, *other])
-            for line in differences(one.get(key), other.get(key), f'{place}/{key}')
+            for line in differences(one.get(key), other.get(key), f'{path}/{key}')
         ]
-    return [] if one == other else [f'{place}: {str(one)[:80]} != {str(other)[:80]}']
+    return [] if one == other else [f'{path}: {str(one)[:80]} != {str(other)[:80]}']

@@ -52,7 +52,7 @@ class UsageHook(Hook):
 
 
 def growth(values: list[float]) -> float:
-    """The share by which the peaks grow from a fifth of a run, when it has warmed up, to its end.
+    """The growth, as a fraction, of the peaks from a fifth of a run, when it is warm, to its end.
 
     A peak is the largest of a tenth of the values, so that work which is done now and then is in
     both.

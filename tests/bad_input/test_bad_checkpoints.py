@@ -63,10 +63,10 @@ def encrypted(folder: Path) -> Path:
     """An archive whose entries are marked as encrypted, as zip -e marks them."""
     path = whole(folder)
     content = bytearray(path.read_bytes())
-    for signature, place in ((b'PK\x03\x04', 6), (b'PK\x01\x02', 8)):
+    for signature, offset in ((b'PK\x03\x04', 6), (b'PK\x01\x02', 8)):
         start = content.find(signature)
         while start >= 0:
-            content[start + place] |= 1
+            content[start + offset] |= 1
             start = content.find(signature, start + 4)
     path.write_bytes(content)
     return path

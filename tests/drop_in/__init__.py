@@ -1,1 +1,1 @@
-"""VMINet in the place of the backbone of other people's configs: does everything still run?"""
+"""VMINet in place of the backbone of other people's configs: does everything still run?"""

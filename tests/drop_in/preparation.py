@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .rules import nested_dicts
 
-SYNCHRONISED = ('SyncBN', 'MMSyncBN', 'NaiveSyncBN')
+SYNCHRONIZED = ('SyncBN', 'MMSyncBN', 'NaiveSyncBN')
 
 
 def prepare(model: dict, library_root: Path) -> None:
@@ -26,7 +26,7 @@ def prepare(model: dict, library_root: Path) -> None:
                 node[key] = False if node[key] is True else None
         if 'num_cp' in node:  # recomputing needs fairscale
             node['num_cp'] = 0
-        if node.get('type') in SYNCHRONISED:
+        if node.get('type') in SYNCHRONIZED:
             node['type'] = 'BN'
         teacher = node.get('teacher_config')
         if isinstance(teacher, str) and not Path(teacher).is_file():

@@ -60,7 +60,7 @@ class Swap:
 
     Attributes:
         old: Channels of the original's maps.
-        new: Channels of VMINet's map in the place of each.
+        new: Channels of VMINet's map in place of each.
         index: Where in VMINet's outputs each of them is.
     """
 
@@ -103,7 +103,7 @@ def stages_for(strides: Sequence[int]) -> list[int]:
 
 
 def swap_backbones(model: dict, arch: str = 'ti') -> list[str]:
-    """Put VMINet in the place of every backbone of a model, by the rules above.
+    """Put VMINet in place of every backbone of a model, by the rules above.
 
     Args:
         model: The config of a model, changed in place.

@@ -1,4 +1,4 @@
-"""One config with VMINet in the place of its backbone: does it learn, and does it predict?"""
+"""One config with VMINet in place of its backbone: does it learn, and does it predict?"""
 
 import time
 from collections.abc import Callable, Iterator

@@ -161,11 +161,11 @@ def test_damaged_files_are_refused(
     release, _, state = model
     torch.save(wrapped(state, release, 'trainer')[0], file)
     content = bytearray(file.read_bytes())
-    place = data.draw(st.integers(0, len(content) - 1))
+    position = data.draw(st.integers(0, len(content) - 1))
     if truncated:
-        del content[place:]
+        del content[position:]
     else:
-        content[place] ^= data.draw(st.integers(1, 255))
+        content[position] ^= data.draw(st.integers(1, 255))
     file.write_bytes(content)
     try:
         found = read_checkpoint(file)

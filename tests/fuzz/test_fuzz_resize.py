@@ -33,7 +33,7 @@ def linear(distance: float) -> float:
 
 
 def resampling(old: int, new: int, kernel: Callable[[float], float]) -> np.ndarray:
-    """(new, old): how much each old place counts at each new one, beyond the edge as at it."""
+    """(new, old): how much each old pixel counts at each new one, beyond the edge as at it."""
     matrix = np.zeros((new, old))
     for i in range(new):
         center = (i + 0.5) * old / new - 0.5

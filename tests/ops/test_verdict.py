@@ -27,7 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, op: Callable[..., Tensor]) -> list[str]:
-    """Put a function in the place of the kernels, on the CPU; returns a list of the comparisons."""
+    """Put a function in place of the kernels, on the CPU; returns a list of the comparisons."""
     load, examine, done = verdict._op, verdict._examine, []
 
     def on_the_cpu(form: str, dtypes: tuple, device: str) -> tuple[Verdict, bool]:

@@ -69,7 +69,7 @@ def sample(inputs: Tensor) -> Sample:
 
 
 def hottest(heat: np.ndarray) -> tuple[int, int]:
-    """Center of the hottest places, (row, column)."""
+    """Center of the hottest pixels, (row, column)."""
     rows, columns = np.nonzero(heat > 0.9)
     return round(rows.mean()), round(columns.mean())
 
@@ -109,7 +109,7 @@ def test_the_predicted_class_is_explained_unless_told_otherwise() -> None:
     inputs = bright(12, 20, channel=1)
     found = explain(loaded, sample(inputs), {'layer': loaded.model.layer}, Settings())
     assert found.category == 'right'
-    logits = torch.tensor([0, 4 / (8 * 12)])  # four of the places are 1
+    logits = torch.tensor([0, 4 / (8 * 12)])  # four of the pixels are 1
     assert found.evidence == pytest.approx(float(logits.softmax(0)[1]))
 
 

@@ -82,7 +82,7 @@ def test_magnitudes_of_the_matrix_form_by_hand(edge: int) -> None:
     assert found.token.shape == found.context.shape == (2, edge // 4, edge // 4)
     assert np.allclose(found.context, summary[:, None, None], rtol=1e-4)
     assert np.allclose(found.token, own, rtol=1e-4)
-    # the share: of the means over channels, and over channels and tokens
+    # the fraction: of the means over channels, and over channels and tokens
     maps = summary[:, None, None] / (summary[:, None, None] + own)
     assert np.allclose(found.maps, maps, rtol=1e-4)
     assert np.allclose(found.fractions, summary / (summary + own.mean((1, 2))), rtol=1e-4)

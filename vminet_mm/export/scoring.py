@@ -20,7 +20,7 @@ from .session import open_session, read_metadata, read_pixels
 
 
 class OnnxModel(nn.Module):
-    """An exported file in the place of the model in a test loop of MMEngine.
+    """An exported file in place of the model in a test loop of MMEngine.
 
     Images go through the file one at a time, so that none is padded to the size of another.
 

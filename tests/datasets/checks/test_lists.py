@@ -140,7 +140,7 @@ def test_list_without_names_of_classes(root: Path) -> None:
 
 
 def test_labels_of_fewer_classes_than_the_head_has(root: Path) -> None:
-    """The largest label says how many classes there are at the least: top-5 of 5 may be right."""
+    """The largest label tells the minimum number of classes: top-5 of 5 may be right."""
     few = [(name, label) for name, label in entries(root) if label < 3]
     text = '\n'.join(f'{name} {label}' for name, label in [*few, few[0]])
     (root / 'train.txt').write_text(text)

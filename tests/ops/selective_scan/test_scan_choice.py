@@ -17,7 +17,7 @@ SPOILED = {
 
 
 def install(monkeypatch: pytest.MonkeyPatch, spoil=SPOILED['right']) -> None:
-    """A package in the place of mamba_ssm, for the CPU."""
+    """A package in place of mamba_ssm, for the CPU."""
 
     def kernel(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False):
         x = spoil(dict(u=u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias))

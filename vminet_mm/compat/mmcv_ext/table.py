@@ -22,7 +22,7 @@ from . import (
 
 
 def get_compiler_version() -> str:
-    """What stands in the place of a compiler, for `mmcv.utils.collect_env`."""
+    """What stands in place of a compiler, for `mmcv.utils.collect_env`."""
     return f'none (vminet_mm on torchvision {torchvision.__version__})'
 
 

@@ -11,14 +11,14 @@ from ..patching import mark_active
 
 
 def assign(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Match rows and columns at the least cost, like ``motmetrics.lap.linear_sum_assignment``.
+    """Match rows and columns at the minimum cost, like ``motmetrics.lap.linear_sum_assignment``.
 
     Args:
         costs: (N, M); what is not finite must not be matched.
 
     Returns:
         tuple: Rows and columns of the matches. As many are made as there can be; among those the
-        sum of costs is the least.
+        sum of costs is minimal.
     """
     from scipy.optimize import linear_sum_assignment
 

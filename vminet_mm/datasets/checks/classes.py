@@ -114,7 +114,7 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
     _check_one_class(report, settings)
     _check_label_lists(report, settings)
     _check_decode_heads(report, settings)
-    if not report.classes:  # a number of classes that lists need at the least
+    if not report.classes:  # the minimum number of classes that lists need
         counts = (value for _, value in find_key(settings.get('model'), 'num_classes'))
         number = max([number, *(value for value in counts if isinstance(value, int))])
     for path, value in find_key(settings, 'topk'):

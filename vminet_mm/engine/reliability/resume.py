@@ -239,7 +239,7 @@ class ResumableRunner(Runner):
         return point.batches_done if point and point.epoch == epoch else 0
 
     def register_default_hooks(self, hooks: dict[str, Hook | dict] | None = None) -> None:
-        """Register the hooks, :class:`.SafeCheckpointHook` in the place of MMEngine's own, and
+        """Register the hooks, :class:`.SafeCheckpointHook` in place of MMEngine's own, and
         :class:`.NonFiniteLossHook` and :class:`.NothingLearnedHook` unless the config has
         ``default_hooks.non_finite=None`` or ``default_hooks.nothing_learned=None``."""
         defaults = dict(
