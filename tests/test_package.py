@@ -114,11 +114,19 @@ def test_it_says_what_it_is_and_where_it_comes_from(metadata: Distribution) -> N
     assert said['Requires-Python'] == '>=3.10' and said['Description'].startswith('# VMINet')
 
 
-def test_shipped_weights_are_found_by_name_and_by_the_hub(run, installed: Path) -> None:
+def test_configs_and_weights_are_found_from_anywhere(run, installed: Path) -> None:
+    """By name, by path, and by MMEngine's hub."""
     code = """if True:
-        import numpy, torch, vminet_mm
+        import torch, vminet_mm
         from mmengine.hub import get_config, get_model
         from vminet_mm import load_model
+        from vminet_mm.engine import load_config
+        mini = 'cls/vminet-ti_mini.py'
+        names = [f'vminet_mm::{mini}', f'configs/{mini}']
+        found = [get_config(names[0]), *map(load_config, names)]
+        assert {cfg.model.backbone.type for cfg in found} == {'VMINet'}
+        assert len({cfg.filename for cfg in found}) == 1
+        print(vminet_mm.__file__, found[0].filename)
         name = 'vminet_mm::mask_rcnn/mask-rcnn_vminet-ti_fpn_nuclei.py'
         by_name = load_model('mask-rcnn_vminet-ti_nuclei', device='cpu').model
         by_hub = get_model(name, pretrained=True)
@@ -128,7 +136,9 @@ def test_shipped_weights_are_found_by_name_and_by_the_hub(run, installed: Path) 
         print(get_config(name, pretrained=True).model_path)
     """
     said = run('-c', code)
-    assert f'{installed}/vminet_mm/.mim/weights/mask-rcnn_vminet-ti_nuclei/weights.pth' in said
+    shipped = f'{installed}/vminet_mm/.mim'
+    assert f'{installed}/vminet_mm/__init__.py {shipped}/configs/cls/vminet-ti_mini.py' in said
+    assert f'{shipped}/weights/mask-rcnn_vminet-ti_nuclei/weights.pth' in said
 
 
 def test_a_detector_trains_from_an_empty_folder(run, installed: Path, tmp_path: Path) -> None:
@@ -142,24 +152,17 @@ def test_a_detector_trains_from_an_empty_folder(run, installed: Path, tmp_path: 
     assert (tmp_path / 'found.json').is_file()
 
 
-def test_shipped_configs_are_found_from_anywhere(run, installed: Path) -> None:
-    code = """if True:
-        from mmengine.hub import get_config
-        import vminet_mm
-        from vminet_mm.engine import load_config
-        name = 'cls/vminet-ti_mini.py'
-        names = [f'vminet_mm::{name}', f'configs/{name}']
-        found = [get_config(names[0]), *map(load_config, names)]
-        assert {cfg.model.backbone.type for cfg in found} == {'VMINet'}
-        assert len({cfg.filename for cfg in found}) == 1
-        print(vminet_mm.__file__, found[0].filename)
-    """
-    said = run('-c', code)
-    assert str(installed) in said and '.mim/configs/cls/vminet-ti_mini.py' in said
-
-
 def test_messages_name_what_is_there(run, installed: Path) -> None:
-    said = run('-m', 'vminet_mm', 'train', 'missing.py', code=1)
-    assert f'{installed}/vminet_mm/.mim/configs' in said
-    said = run('-m', 'vminet_mm', 'train', 'configs/cls/vminet-ti_mini.py', code=1)
-    assert 'vminet_mm make-mini-data' in said
+    code = """if True:
+        import sys
+        from vminet_mm.cli import main
+        for config in ('missing.py', 'configs/cls/vminet-ti_mini.py'):
+            sys.argv = ['vminet_mm', 'train', config]
+            try:
+                main()
+            except SystemExit as end:
+                print(end)
+    """
+    missing, mini = run('-c', code).split('error: ')[1:]
+    assert f'{installed}/vminet_mm/.mim/configs' in missing
+    assert 'vminet_mm make-mini-data' in mini
