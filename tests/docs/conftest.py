@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from documents import find_commands
-from workshop import Workshop, fill, print_configs_plainly, run, shorten
+from workshop import Workshop, fill, run, shorten
 
 # documented commands that others need the files of: a run, an exported model, timings
 FIRST = (
@@ -20,10 +20,9 @@ def workshop(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Works
     """The folder, in which a few commands were run."""
     named = {word for words in find_commands() for word in words if word.startswith('configs/')}
     with pytest.MonkeyPatch.context() as monkeypatch:
-        print_configs_plainly(monkeypatch)
         made = Workshop(tmp_path_factory.mktemp('workshop') / 'here', mini_root, named)
         monkeypatch.chdir(made.root)
         for words in map(str.split, FIRST):
-            run(monkeypatch, [words[1], *shorten(words[1], fill(words)[2:])])
+            run([words[1], *shorten(words[1], fill(words)[2:])])
             made.done.append(words)
     return made

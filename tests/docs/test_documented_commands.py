@@ -79,10 +79,10 @@ def test_the_tool_knows_the_switches(words: list[str], monkeypatch: pytest.Monke
 
     monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', stop)
     if '--help' in arguments:
-        run(monkeypatch, [tool, *arguments])
+        run([tool, *arguments])
     else:
         with pytest.raises(ReadError):
-            run(monkeypatch, [tool, *arguments])
+            run([tool, *arguments])
     assert all((ROOT / word).is_file() for word in words if word.startswith('configs/'))
 
 
@@ -92,7 +92,7 @@ def test_it_runs(words: list[str], workshop: Workshop, monkeypatch: pytest.Monke
     assert words[0] == 'python' and tool, f'{shlex.join(words)}: list it in {EXCEPTIONS}'
     if words not in workshop.done:
         monkeypatch.chdir(workshop.root)
-        run(monkeypatch, [tool, *shorten(tool, arguments)])
+        run([tool, *shorten(tool, arguments)])
         workshop.done.append(words)
     assert words in workshop.done
 

@@ -7,19 +7,16 @@ to fill in for CONFIG, CHECKPOINT, DIR and the like.
 
 import json
 import re
-import runpy
 import shutil
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 import torch
 from checkpoint_files import published
+from in_process import run_here
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
-from mmengine.visualization import Visualizer
 from PIL import Image
 from tiny_configs import ARCH, CHANNELS, ROI, SETTINGS, random_model
 
@@ -154,7 +151,7 @@ def shorten(tool: str, arguments: list[str]) -> list[str]:
     more = {
         'tools/analysis_tools/benchmark_downstream.py': ['--size', '64', '96', *quick],
         'tools/analysis_tools/get_flops.py': ['--shape', '64', '96'],
-        'tools/analysis_tools/traffic.py': ['--batch', '2'],
+        'tools/analysis_tools/traffic.py': ['--batch', '2', '--size', '64', '64'],
         'tools/check_data.py': ['--samples', '2'],
         'tools/dataset_converters/make_mini_data.py': ['--train', '4', '--val', '2'],
         'tools/deployment/export_onnx.py': ['--shape', '64', '96'],
@@ -163,21 +160,10 @@ def shorten(tool: str, arguments: list[str]) -> list[str]:
     return [*arguments, *more.get(tool, [])]
 
 
-def print_configs_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the formatting of configs in logs and files, most of a short run's time."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **style: (text, True))
-
-
-def run(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+def run(words: list[str]) -> None:
     """Run a script of ours in this process, as a command would."""
-    for kind in (Visualizer, *Visualizer.__subclasses__()):
-        kind._instance_dict.clear()  # a command has a visualizer of its own
-    print_configs_plainly(monkeypatch)
-    monkeypatch.setattr('sys.argv', [str(ROOT / words[0]), *words[1:]])
-    try:
-        runpy.run_path(sys.argv[0], run_name='__main__')
-    except SystemExit as end:
-        assert not end.code, end.code
+    code = run_here(str(ROOT / words[0]), *words[1:])
+    assert code == 0, code
 
 
 def make_video(images: Path, path: Path) -> None:
