@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
@@ -95,12 +96,19 @@ def test_there_are_configs_of_every_task_and_a_mini_one_each() -> None:
     assert {path.name for path in CONFIG_DIR.iterdir()} == {'_base_', 'peers', *TASKS, *OTHERS}
 
 
+@cache
+def parameters_said(folder: Path) -> dict[str, int]:
+    """By the metafile of a folder, of each config."""
+    models = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
+    return {model['Name']: model['Metadata'].get('Parameters') for model in models}
+
+
 @name_of
 def test_builds_with_norms_of_one_process(path: Path) -> None:
     cfg = load(path)
     assert cfg.default_scope == TASKS[task_of(path)]
     model = build(cfg)
-    # synchronised ones need a process group; the Runner puts them in where there is one
+    # synchronized ones need a process group; the Runner puts them in where there is one
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
     norm = cfg.model.backbone.get('norm_cfg', dict(type='BN'))['type']
     kind = dict(BN=nn.BatchNorm2d, GN=nn.GroupNorm)[norm]
@@ -108,6 +116,8 @@ def test_builds_with_norms_of_one_process(path: Path) -> None:
     drop_paths = [m.drop_prob for m in model.modules() if type(m).__name__ == 'DropPath']
     assert drop_paths[0] == 0
     assert drop_paths[-1] == pytest.approx(cfg.model.backbone.get('drop_path_rate', 0.0))
+    if path in FULL:
+        assert parameters_said(path.parent)[path.stem] == sum(p.numel() for p in model.parameters())
 
 
 @name_of
