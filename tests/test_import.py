@@ -73,6 +73,9 @@ def test_registries_find_the_parts(modules: Callable) -> None:
         'assert MODELS.build(dict(type="VMINet", arch="ti"))' + PARTS
     )
     assert not {name.partition('.')[0] for name in found} & {'mmdet', 'mmseg', 'mmpretrain'}
+    # other papers' backbones are registered, and imported when one is built
+    assert 'vminet_mm.peers' in found
+    assert not [x for x in found if x.startswith(('vminet_mm.peers.', 'vminet_mm.ops.selective'))]
 
 
 def test_a_config_needs_one_import_however_late(modules: Callable, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ WITHOUT_HEAD = {k: v for k, v in VIM.items() if not k.startswith('head.')}
 CASES = {
     "peer's checkpoint of another arch": (
         weights(vim(16, 3, 4, 5)),
-        'is not in the model; and 14 more. Give the arch that it was trained with',
+        'is not in the model; and 14 more. Give the arch and, for positions, the img_size',
     ),
     'checkpoint of another peer': (weights(local_vim(16, 2, 4, 5)), 'does not fit the Vim: '),
     "peer's checkpoint that lacks a tensor": (

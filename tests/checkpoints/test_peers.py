@@ -145,6 +145,20 @@ def test_positions_are_resized(name: str, write: Callable, log: list[str]) -> No
     assert f'{3 if name == "LocalVim" else 1} of them resized' in log[-1]
 
 
+@pytest.mark.parametrize('name', ['LocalVim', 'PlainMamba', 'Vim'])
+def test_positions_of_an_image_that_is_no_square(name: str, write: Callable) -> None:
+    """They fit a model of the same grid, a dense one too; of another, they cannot be laid out."""
+    given = dict(img_size=(32, 48), **CLASSIFIER.get(name, {}))
+    state = build(name, **given).state_dict()
+    path = write(state)
+    for options in (given, dict(img_size=(32, 48))):
+        positions = load(name, path, **options).pos_embed[0]
+        assert positions[:3].tolist() == state['pos_embed'][0, :3].tolist()
+        assert positions[-3:].tolist() == state['pos_embed'][0, -3:].tolist()
+    with pytest.raises(CheckpointMismatchError, match='pos_embed is .* img_size'):
+        load(name, path, img_size=48)
+
+
 def test_convolutions_of_1_x_1_may_have_two_dimensions_or_four(write: Callable) -> None:
     state = released('VMamba')
     key = 'layers.0.blocks.0.mlp.fc1.weight'
@@ -195,7 +209,9 @@ def test_what_does_not_fit_is_an_error_and_changes_nothing(problem: str, write: 
 
 
 def test_another_arch_is_an_error(write: Callable) -> None:
-    with pytest.raises(CheckpointMismatchError, match='Give the arch that it was trained with'):
+    with pytest.raises(
+        CheckpointMismatchError, match='Give the arch and, for positions, the img_size'
+    ):
         load('Vim', write(released('Vim')), arch=dict(embed_dims=16, num_layers=3))
 
 

@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,16 +13,14 @@ from drop_in.preparation import prepare
 from drop_in.rules import nested_dicts, swap_backbones
 from drop_in.trial import Trial
 from vminet_mm.analysis.complexity import quiet
-from vminet_mm.engine import load_config
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 FOLDERS = [
     *(('mmdet', name) for name in ('fcos', 'mask_rcnn', 'retinanet')),
     *(('mmseg', name) for name in ('pspnet', 'segformer', 'upernet')),
 ]
-WIDTH = 16
+WIDTH = 16  # of heads
 DEPTHS = (1, 1, 1, 1)
 # with the channels of VMINet-Ti, so that what reads its maps reads theirs
 HIERARCHICAL = {
@@ -89,16 +86,22 @@ def test_in_the_place_of_vminet(library: str, folder: str, name: str) -> None:
 
 
 @pytest.mark.parametrize('name', COLUMNAR)
-@pytest.mark.parametrize(
-    ('library', 'config', 'outputs'),
-    [
-        ('mmdet', 'mask-rcnn_vim-ti_sfp_1x_coco', (3,)),
-        ('mmseg', 'upernet_vim-ti_8xb2-160k_ade20k-512x512', (0, 1, 2, 3)),
-    ],
-)
-def test_with_a_pyramid(library: str, config: str, outputs: tuple, name: str) -> None:
-    cfg = load_config(ROOT / f'configs/peers/{config}.py')
-    backbone = dict(type=name, arch=COLUMNAR[name], img_size=64, out_indices=outputs)
-    cfg.model.backbone = backbone
-    prepare(cfg.model, ROOT)
+@pytest.mark.parametrize(('library', 'folder'), FOLDERS)
+def test_with_a_pyramid(library: str, folder: str, name: str) -> None:
+    """Detectors have ViTDet's pyramid of the last map, segmentors BEiT's of four."""
+    cfg = deepcopy(swapped(library, folder))
+    model, width = cfg.model, COLUMNAR[name]['embed_dims']
+    outputs = (0, 1, 2, 3) if library == 'mmseg' else (3,)
+    model.backbone = dict(type=name, arch=COLUMNAR[name], img_size=64, out_indices=outputs)
+    if library == 'mmseg':
+        model.neck = dict(type='Feature2Pyramid', embed_dim=width, norm_cfg=dict(type='BN'))
+        for head in (model.decode_head, model.get('auxiliary_head')):
+            if head:
+                is_list = isinstance(head.in_channels, list)
+                head.in_channels = [width] * len(head.in_channels) if is_list else width
+    else:  # levels from the FPN's stride on
+        scales = (4, 2, 1, 0.5)[model.neck.get('start_level', 0) :]
+        outs = model.neck.num_outs
+        model.neck = dict(type='SimpleFeaturePyramid', in_channels=width, scale_factors=scales)
+        model.neck.num_outs = outs
     assert tried(cfg, library) == name

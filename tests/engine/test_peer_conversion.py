@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import mmpretrain.models  # noqa: F401  registers
 import pytest
 import torch
@@ -62,6 +63,31 @@ def test_head_and_backbone_are_taken(name: str, write: Callable, tmp_path: Path)
     convert_peer(cfg, dst, again)  # what it has written can be read
     for key, value in torch.load(again, weights_only=True)['state_dict'].items():
         torch.testing.assert_close(value, own[key], msg=key)
+
+
+@pytest.mark.parametrize('name', [name for name in CASES if name not in HIERARCHICAL])
+def test_positions_of_another_image(name: str, write: Callable, tmp_path: Path) -> None:
+    """A release of 2 x 2 patches as a classifier of 3 x 5: OpenCV's bicubic resizing agrees."""
+    cfg, state, dst = classifier(name), weights(CASES[name][0]), tmp_path / 'mm.pth'
+    cfg.model.backbone.img_size = (48, 80)
+    tables = ['pos_embed', *(['rope.freqs_cos', 'rope.freqs_sin'] if name == 'LocalVim' else [])]
+    told = convert_peer(cfg, write(CASES[name][2](state)), dst)
+    assert f'{len(tables)} of them resized' in told and '; 0 of the file not used\n' in told
+    model = build_model(cfg.model, 'mmpretrain').eval()
+    load_weights(model, dst, 'the config')
+    own = model.backbone.state_dict()
+    theirs = {k.removeprefix('backbone.'): v for k, v in state.items()}
+    for table in tables:
+        before, after = theirs[table].view(-1, 16), own[table].view(-1, 16)
+        if name == 'Vim':  # the class token's stays in the middle
+            assert torch.equal(after[7], before[2])
+            before, after = (x[torch.arange(len(x)) != (len(x) - 1) // 2] for x in (before, after))
+        field = cv2.resize(before.view(2, 2, 16).numpy(), (5, 3), interpolation=cv2.INTER_CUBIC)
+        torch.testing.assert_close(after.view(3, 5, 16), torch.from_numpy(field))
+    for key in own.keys() - set(tables):
+        torch.testing.assert_close(own[key], theirs[key], msg=key)
+    scores = model.head(model.extract_feat(torch.randn(2, 3, 48, 80)))
+    assert scores.shape == (2, 5) and scores.isfinite().all()
 
 
 def without(state: dict[str, Tensor], key: str) -> dict[str, Tensor]:

@@ -133,7 +133,7 @@ def fit_peer(
     if problems:
         raise CheckpointMismatchError(
             f'{checkpoint} does not fit the {kind}: {"; ".join(problems)}. '
-            'Give the arch that it was trained with'
+            'Give the arch and, for positions, the img_size that it was trained with'
         )
     left = [name for name in model if name not in given]
     unused = [name for name in given if name not in model] + others
@@ -240,7 +240,8 @@ def _fit_shapes(
     """The tensors in the shapes of the model, as far as they can be; names of the resized ones.
 
     A linear layer and a convolution of 1 x 1 have the same weights. A backbone with ``resize``
-    brings tensors of another image size, such as position embeddings, to its own.
+    brings tensors of another image size, such as position embeddings, to its own. Those of as many
+    patches as the model's are taken for those of its grid.
     """
     fitted, resized = {}, []
     for name, value in given.items():

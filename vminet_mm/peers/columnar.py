@@ -79,10 +79,13 @@ def resize_positions(values: Tensor, before: Size, after: Size) -> Tensor:
     return field.flatten(2).transpose(1, 2).reshape(*values.shape[:-2], -1, values.shape[-1])
 
 
-def square_grid(tokens: int) -> Size:
-    """The grid of a square image with so many tokens."""
-    edge = round(tokens**0.5)
-    return edge, edge
+def resize_square(values: Tensor, after: Size) -> Tensor:
+    """Resize what the tokens of a square image hold, (..., T, C), as checkpoints have it.
+
+    Where T is no square the values are returned as they are, since their grid is not known.
+    """
+    edge = math.isqrt(values.shape[-2])
+    return resize_positions(values, (edge, edge), after) if edge**2 == values.shape[-2] else values
 
 
 def number_of_layers(arch: Any, known: Mapping[str, dict]) -> int:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..ops.selective_scan import scan_order
-from .columnar import ColumnarPeer, Size, resize_positions, square_grid
+from .columnar import ColumnarPeer, Size, resize_positions, resize_square
 from .mamba import MambaMixer
 
 # of each layer the four orders that the authors' search chose, by the names in their code
@@ -226,7 +226,7 @@ class LocalVim(ColumnarPeer):
         """Bring the positions of a checkpoint, of a square image, to this model's size."""
         if name not in ('pos_embed', 'rope.freqs_cos', 'rope.freqs_sin'):
             return value
-        return resize_positions(value, square_grid(value.shape[-2]), self.grid)
+        return resize_square(value, self.grid)
 
 
 def _orders(directions: str) -> list[str]:

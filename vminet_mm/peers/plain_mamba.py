@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..models.options import check_count, parse_size
 from ..ops.selective_scan import scan_order, scan_steps
 from .backbone import PeerBackbone, Recomputable, drop_path_rates, pad_to_multiple
-from .columnar import Size, layer_of, number_of_layers, resize_positions, square_grid
+from .columnar import Size, layer_of, number_of_layers, resize_positions, resize_square
 from .mamba import MambaMixer
 
 ORDERS = ('zigzag_row', 'zigzag_row_reversed', 'zigzag_column', 'zigzag_column_reversed')
@@ -218,9 +218,7 @@ class PlainMamba(PeerBackbone):
 
     def resize(self, name: str, value: Tensor) -> Tensor:
         """Bring the positions of a checkpoint, of a square image, to this model's size."""
-        if name != 'pos_embed':
-            return value
-        return resize_positions(value, square_grid(value.shape[1]), self.grid)
+        return resize_square(value, self.grid) if name == 'pos_embed' else value
 
     def layers_to_explain(self) -> list[str]:
         """The last layer."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .columnar import ColumnarPeer, Size, add, resize_positions, square_grid
+from .columnar import ColumnarPeer, Size, add, resize_positions, resize_square
 from .mamba import MambaMixer
 
 
@@ -171,7 +171,7 @@ class Vim(ColumnarPeer):
         own = value[:, :0]
         if has_class:
             value, own = _without_class(value)
-        value = resize_positions(value, square_grid(value.shape[1]), self.grid)
+        value = resize_square(value, self.grid)
         middle = value.shape[1] // 2
         own = own if self.out_type == 'cls_token' else own[:, :0]
         return torch.cat([value[:, :middle], own, value[:, middle:]], 1)
