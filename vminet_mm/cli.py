@@ -69,10 +69,6 @@ def run_script(script: Path, arguments: list[str]) -> None:
     """Run a script as ``python SCRIPT`` or ``bash SCRIPT`` would.
 
     The package is imported before, which makes the installed OpenMMLab packages usable.
-
-    Args:
-        script: The file.
-        arguments: Its command line.
     """
     if not script.is_file():
         raise SystemExit(f'error: there is no script {script}')

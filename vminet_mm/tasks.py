@@ -160,11 +160,7 @@ MAIN_METRICS = tuple(metric for task in TASKS for metric in task.metrics)
 
 
 def task_of(cfg: Mapping[str, Any], name: str = 'the config') -> Task:
-    """The task of a config.
-
-    Args:
-        cfg: The config.
-        name: What to call it in an error.
+    """The task of a config, which an error calls by a name.
 
     Raises:
         ConfigError: If its ``default_scope`` is none of the three libraries.

@@ -162,8 +162,8 @@ def pyramid(neck: SimpleFeaturePyramid, x: Tensor, scales: list[float], levels: 
     """The levels out of functional calls."""
 
     def norm(y: Tensor, layer: nn.LayerNorm) -> Tensor:
-        centerd = y - y.mean(1, keepdim=True)
-        y = centerd / (centerd.square().mean(1, keepdim=True) + layer.eps).sqrt()
+        centered = y - y.mean(1, keepdim=True)
+        y = centered / (centered.square().mean(1, keepdim=True) + layer.eps).sqrt()
         return y * layer.weight[:, None, None] + layer.bias[:, None, None]
 
     outputs = []

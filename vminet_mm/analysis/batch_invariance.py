@@ -104,13 +104,7 @@ class Study:
     def rows(
         self, paddings: Sequence[int], number: int = 8, evaluate: bool = False
     ) -> Iterator[Row]:
-        """Measure each padding without and with ``mask_padding``.
-
-        Args:
-            paddings: In pixels.
-            number: How many images.
-            evaluate: Measure the accuracy as well.
-        """
+        """Measure each padding, in pixels, without and with ``mask_padding``."""
         images = self.images(number)
         cases = list(product((False, True), paddings))
         for masked, padding in tqdm(cases, leave=False, disable=None):
@@ -172,13 +166,9 @@ def with_companion(image: Tensor, padding: int) -> Tensor:
 def feature_changes(
     backbone: VMINet, images: Sequence[Tensor], padding: int, masked: bool
 ) -> list[float]:
-    """The mean relative change of each map of a backbone by padding.
+    """The mean relative change of each map of a backbone in evaluation mode, by padding.
 
-    Args:
-        backbone: In evaluation mode.
-        images: (1, 3, H, W) each.
-        padding: In pixels.
-        masked: Whether with ``mask_padding``.
+    The images are (1, 3, H, W) each, the padding counts in pixels.
     """
     changes = []
     for image in images:

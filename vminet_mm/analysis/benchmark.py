@@ -150,13 +150,8 @@ def run_benchmark(
     """Measure models against each other.
 
     A folded model is for inference and takes no part in training. All models, modes and sizes are
-    timed in turn; a progress bar goes to stderr.
-
-    Args:
-        specs: The models.
-        settings: How to measure.
-        baseline: The spec that ratios refer to; by default the first ``reference-`` among the
-            models, or the first of all.
+    timed in turn; a progress bar goes to stderr. Ratios refer to the baseline, by default the first
+    ``reference-`` among the models, or the first of all.
 
     Raises:
         ValueError: If the models cannot be built, are to be timed in no mode, or the baseline is
@@ -230,12 +225,7 @@ def time_with_progress(
 
 @contextmanager
 def machine(settings: Settings, compiles: object = None) -> Iterator[None]:
-    """Set torch up for measuring, and back as it was.
-
-    Args:
-        settings: With the number of threads.
-        compiles: Whether torch.compile will be used; by default what the settings say.
-    """
+    """Set torch up for measuring, with torch.compile if that will be used; then back as it was."""
     threads, tuned = torch.get_num_threads(), torch.backends.cudnn.benchmark
     torch.set_num_threads(settings.threads)
     torch.backends.cudnn.benchmark = True

@@ -105,13 +105,7 @@ class Report:
 
 
 def make_report(settings: dict, rows: Sequence[Measurement], baseline: str) -> Report:
-    """Complete measurements with ratios, exponents and the environment.
-
-    Args:
-        settings: With ``device`` and ``threads``.
-        rows: Without ratios.
-        baseline: The model that ratios refer to.
-    """
+    """Complete measurements with ratios to the baseline, exponents and the environment."""
     base = {(row.mode, row.size): row.seconds for row in rows if row.model == baseline}
     rows = [
         replace(row, ratio=median_ratio(row.seconds, base[row.mode, row.size]))

@@ -44,13 +44,9 @@ def require_engine(engine: str) -> None:
 def start(
     engine: str, model: nn.Module, images: Tensor, threads: int
 ) -> Callable[[Tensor], Tensor]:
-    """A model as a function of images (B, 3, H, W) of one size, run by a runtime on the CPU.
+    """A model in evaluation mode as a function of images (B, 3, H, W) of one size.
 
-    Args:
-        engine: ``'ort'`` or ``'openvino'``.
-        model: In evaluation mode, in float32.
-        images: Of the size that it will be run at.
-        threads: How many the runtime may use.
+    A runtime computes it on the CPU in float32: ``'ort'`` or ``'openvino'``.
 
     Raises:
         ConfigError: If ONNX lacks an operator of the model.

@@ -83,14 +83,9 @@ class LoopCosts:
 
 
 def measure(cfg: Config, processes: int, iterations: int, rounds: int) -> LoopCosts:
-    """Train with and without the hooks of this package, in turn.
+    """Train with and without the hooks of this package, in turn, so many iterations in each round.
 
-    Args:
-        cfg: The config of a training whose data are there.
-        processes: How many train together on this machine; they talk by what ``env_cfg.dist_cfg``
-            says.
-        iterations: How many are timed in a round.
-        rounds: How often each loop is timed.
+    Several processes on this machine talk by what ``env_cfg.dist_cfg`` says.
     """
     with tempfile.TemporaryDirectory() as folder:
         job = (_shortened(cfg, iterations).to_dict(), processes, rounds, folder)

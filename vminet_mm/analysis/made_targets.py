@@ -11,14 +11,7 @@ CLASSES = 2  # every config has so many
 
 
 def add_target(task: Task, sample: BaseDataElement, size: tuple[int, int], number: int) -> None:
-    """Give a sample boxes and masks of objects, a label map, or a label.
-
-    Args:
-        task: What the sample is for.
-        sample: It is changed.
-        size: Height and width of its image.
-        number: Of the image; each has objects of its own.
-    """
+    """Give a sample boxes and masks of objects, a label map, or a label; others for each number."""
     random = np.random.default_rng(number)
     if task is DETECTION:
         sample.gt_instances = _objects(size, random)

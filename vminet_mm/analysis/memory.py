@@ -14,14 +14,10 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def saved_bytes(forward: Callable[[], Tensor], model: nn.Module) -> int:
-    """Bytes that a forward pass keeps for the backward pass.
+    """Bytes that a forward pass of a model, up to the loss, keeps for the backward pass.
 
     A storage counts once and whole, however many views of it are saved. The parameters and buffers
     of the model do not count; its input does where an operation saves it.
-
-    Args:
-        forward: Runs the forward pass and returns the loss.
-        model: The model that it runs.
     """
     own = {_address(tensor) for tensor in (*model.parameters(), *model.buffers())}
     sizes: dict[int, int] = {}
@@ -43,10 +39,6 @@ def peak_bytes(function: Callable[[], object], device: torch.device | str = 'cpu
 
     On CUDA by the counter of torch's allocator; on the CPU by the allocations that torch's
     profiler records. Memory that libraries get elsewhere is not seen.
-
-    Args:
-        function: What is run, once.
-        device: Where it allocates.
     """
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize(device)

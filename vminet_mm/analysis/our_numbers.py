@@ -23,12 +23,7 @@ NOT_TRAINED = 'not trained yet'
 
 
 def fill_facts(tables: list[Table], configs: Path) -> None:
-    """Fill in the widths, depths and expansion of our architectures.
-
-    Args:
-        tables: See :func:`.paper_tables.read_tables`.
-        configs: The folder of our configs.
-    """
+    """Fill in the widths, depths and expansion of our architectures."""
     for table, row in _rows_of(tables):
         if row.config and table.of_kind('fact'):
             arch = VMINet.arch_settings[Config.fromfile(configs / row.config).model.backbone.arch]
@@ -45,12 +40,6 @@ def fill_counts(
     """Count parameters and MACs, at the row's size or else that of :attr:`.Task.image_size`.
 
     A model that cannot be built here, for want of a package or a config, gets a note.
-
-    Args:
-        tables: See :func:`.paper_tables.read_tables`.
-        configs: The folder of our configs.
-        peers: Count the other models, too.
-        progress: Is told of each model before it is counted.
     """
     counted: dict[str, Complexity | Exception] = {}
     for table, row in _rows_of(tables):
@@ -96,11 +85,6 @@ def fill_accuracy(tables: list[Table], runs: list[Run], configs: Path) -> None:
     That is the best validation of a run as long as the config says, by the first accuracy of the
     table. Of several such runs the best one counts; of those that stopped before, or were made
     shorter, the row gets a note.
-
-    Args:
-        tables: See :func:`.paper_tables.read_tables`.
-        runs: See :func:`.run_results.find_runs`.
-        configs: The folder of our configs.
     """
     for table, row in _rows_of(tables):
         columns = table.of_kind('accuracy')
@@ -189,10 +173,6 @@ def fill_latency(tables: list[Table], timings: list[Timing]) -> None:
 
     The device is not the paper's, therefore what compares are ratios; a note of the table has
     those of the other models to the first of ours.
-
-    Args:
-        tables: See :func:`.paper_tables.read_tables`.
-        timings: See :func:`read_benchmark`.
     """
     for table in tables:
         for row in table.rows if table.of_kind('latency') else ():

@@ -119,10 +119,7 @@ class Table:
 
 
 def read_tables(numbers: Iterable[int] | None = None) -> list[Table]:
-    """The tables with the paper's numbers and none of ours.
-
-    Args:
-        numbers: Which, by default all.
+    """The tables of these numbers, by default all, with the paper's values and none of ours.
 
     Raises:
         ValueError: If the paper has no such table.

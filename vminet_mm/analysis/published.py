@@ -20,13 +20,7 @@ DEFAULTS = {'form': 'matrix', 'mask': 'tril'}
 
 
 def published_top1(family: str, name: str, options: dict) -> Published | None:
-    """The accuracy in percent and its source, or None where none is known.
-
-    Args:
-        family: ``vminet``, ``reference``, ``peer``, ``timm`` or ``mmpretrain``.
-        name: The arch, or the model's name in the package, or both of a peer.
-        options: The options that it is built with.
-    """
+    """The accuracy in percent and its source, or None where none is known."""
     if family == 'vminet':
         changes = ','.join(
             f'{key}={value}'

@@ -81,10 +81,7 @@ def find_starts(folder: Path) -> list[Start]:
 
 
 def read_log(starts: Sequence[Start]) -> RunLog:
-    """Read and join the starts of a run.
-
-    Args:
-        starts: At least one, in the order of time.
+    """Read and join the starts of a run, at least one, in the order of time.
 
     Raises:
         ConfigError: If a config cannot be read.

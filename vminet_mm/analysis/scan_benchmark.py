@@ -82,14 +82,7 @@ class ScanReport:
 def measure_scan(
     settings: Settings, tokens: Sequence[int], channels: int, states: int, impl: str = 'auto'
 ) -> ScanReport:
-    """Time the scan against its counterpart and the rest of a mixer, all in turn.
-
-    Args:
-        settings: Device, number format, images, modes, rounds and threads.
-        tokens: Numbers of tokens.
-        channels: D, an even number.
-        states: N.
-        impl: See :func:`vminet_mm.ops.selective_scan.choose_scan`.
+    """Time the scan of D channels and N states, its counterpart and the rest of a mixer, in turn.
 
     Raises:
         ValueError: If a number is not positive, or D is odd.
@@ -131,15 +124,9 @@ def _cases(
 
 
 def counterpart(u: Tensor, B: Tensor, C: Tensor, weight: Tensor) -> Tensor:
-    """The layer without a recurrence, see the head of this module.
+    """The layer without a recurrence, see the head of this module, (B, D, L).
 
-    Args:
-        u: (B, D, L).
-        B, C: (B, N, L).
-        weight: Of the convolution, (D N, 1, 4).
-
-    Returns:
-        Tensor: (B, D, L).
+    Of u (B, D, L), B and C (B, N, L), and the weight of the convolution (D N, 1, 4).
     """
     states = (u[:, :, None] * B[:, None]).flatten(1, 2)
     states = F.conv1d(F.pad(states, (KERNEL - 1, 0)), weight, groups=len(weight))

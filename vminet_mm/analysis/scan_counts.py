@@ -75,12 +75,7 @@ class ScanCounter:
         return DEFINITION.states * states + DEFINITION.channels * channels
 
     def as_authors(self, kind: str, macs: Mapping[str, float]) -> int | None:
-        """The sum by the rule of a backbone's authors, or None where they have none.
-
-        Args:
-            kind: The name of its type.
-            macs: Of all modules by name, of the whole as ``''``.
-        """
+        """The sum by the rule of a backbone's authors, or None where they have none."""
         rule = AUTHORS.get(kind)
         if rule is None:
             return None

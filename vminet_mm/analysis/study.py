@@ -212,11 +212,7 @@ def study_runs(
 ) -> list[StudyRun]:
     """The trainings of a study in their order: the first seed of each member, then the second.
 
-    Args:
-        name: A key of :data:`STUDIES`.
-        out: The folder of all runs.
-        full: Train the configs as shipped, as a GPU can, and not those for a CPU.
-        only: Names of members, by default all.
+    With ``full`` the configs are trained as shipped, as a GPU can, and not those for a CPU.
 
     Raises:
         ConfigError: If there is no such member.
@@ -240,10 +236,6 @@ def train_unfinished(
     runs: Sequence[StudyRun], data_root: str | None = None
 ) -> Iterator[list[StudyRun]]:
     """Train what is not finished; yield all finished runs, at first and after each training.
-
-    Args:
-        runs: See :func:`study_runs`.
-        data_root: Where the data set lies, by default where the configs say.
 
     Raises:
         ConfigError: If a training fails.

@@ -208,13 +208,7 @@ def _size(x: Tensor) -> int:
 
 
 def count_passes(module: nn.Module, x: Tensor, trains: bool = True) -> Passes:
-    """Count a module's inference and training step on an input.
-
-    Args:
-        module: Of one tensor, which returns one. Its mode changes.
-        x: Its input, which gets a gradient if it needs one.
-        trains: False for a folded module: its training step is nothing.
-    """
+    """Count a module's inference on an input, and its training step unless it is folded."""
     with torch.no_grad(), TrafficCounter() as infer:
         module.eval()(x)
     if not trains:
@@ -236,15 +230,7 @@ def count_model(
     dtype: torch.dtype = torch.float16,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> ModelTraffic:
-    """Count the model of a spec as on CUDA, with the Triton kernels where ``impl`` says so.
-
-    Args:
-        spec: See :mod:`.model_zoo`.
-        batch: Images.
-        size: Of the images in pixels.
-        dtype: Of weights and images.
-        memory_format: Of the images and the weights.
-    """
+    """Count the model of a spec as on CUDA, with the Triton kernels where ``impl`` says so."""
     model = build_model(spec, size).to(dtype=dtype, memory_format=memory_format)
     with as_on_cuda() as fake:
         with FakeCopyMode(fake):
@@ -306,12 +292,7 @@ def as_on_cuda() -> Iterator[FakeTensorMode]:
 
 
 def to_table(models: list[ModelTraffic], gbps: float | None = None) -> str:
-    """The counts as text: blocks in units of P, models in MB.
-
-    Args:
-        models: What :func:`count_model` returns.
-        gbps: A bandwidth in GB/s; the time that it needs for the bytes is added.
-    """
+    """The counts as text: blocks in units of P, models in MB, with the time at a bandwidth."""
     rows = [
         ('', 'block, inference', '', 'block, training', '', 'model, MB', ''),
         ('', 'P', 'launches', 'P', 'launches', 'infer', 'train'),

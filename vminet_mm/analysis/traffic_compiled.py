@@ -52,15 +52,7 @@ def count_compiled(
     dtype: torch.dtype = torch.float16,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> CompiledModel:
-    """Count the blocks of a model, of each shape the first.
-
-    Args:
-        spec: See :mod:`.model_zoo`; ``impl=triton`` is the form that CUDA compiles.
-        batch: Images.
-        size: Of the images in pixels.
-        dtype: Of weights and inputs.
-        memory_format: Of the blocks' weights and inputs.
-    """
+    """Count a model's blocks, of each shape the first; ``impl=triton`` is what CUDA compiles."""
     model = build_model(spec, size).eval()
     by_shape: dict[tuple, list[nn.Module]] = {}
     for block in filter(is_block, model.modules()):
@@ -114,11 +106,7 @@ def schedule(module: nn.Module, x: Tensor) -> Traffic:
 
 
 def to_compiled_table(models: list[CompiledModel]) -> str:
-    """Each shape in units of P, and the mean over all blocks.
-
-    Args:
-        models: What :func:`count_compiled` returns.
-    """
+    """Each shape in units of P, and the mean over all blocks."""
     lines = []
     for model in models:
         lines.append(f'{model.model}, compiled, inference')

@@ -127,11 +127,7 @@ def _row(value: Any) -> tuple:
 
 
 def started_from_checkpoint(content: Any) -> bool:
-    """Whether a run of MMEngine, by the config in its checkpoint, gave its VMINet initial weights.
-
-    Args:
-        content: The whole checkpoint.
-    """
+    """Whether a run of MMEngine, by the config in its checkpoint, began with given weights."""
     meta = content.get('meta') if isinstance(content, Mapping) else None
     node = _backbone_node(meta.get('cfg')) if isinstance(meta, Mapping) else None
     init_cfg = _items(node).get('init_cfg') if node else None
@@ -140,12 +136,7 @@ def started_from_checkpoint(content: Any) -> bool:
 
 
 def option_problems(given: Mapping, wanted: Mapping) -> list[str]:
-    """Sentences on the options of a checkpoint that are not those of the model.
-
-    Args:
-        given: Those of the checkpoint; without ``mask`` if that is not known.
-        wanted: All of the model.
-    """
+    """Sentences on the options of a checkpoint that are not those of the model."""
     names = ['arch', 'proj_bn', 'attention']
     if given['attention'] == wanted['attention'] != 'none':
         names += [name for name in OPTION_DEFAULTS if name in given or name == 'form']

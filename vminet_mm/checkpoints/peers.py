@@ -149,13 +149,8 @@ def load_peer(
 ) -> None:
     """Load a checkpoint into a backbone of :mod:`vminet_mm.peers`, strictly, and log what was.
 
-    Args:
-        backbone: See :func:`fit_peer`, as ``checkpoint``, ``prefix``, ``ema`` and the errors.
-        checkpoint: A file or an address.
-        prefix: Where the backbone lies in the state dict.
-        map_location: Not used, and taken because MMEngine's ``init_cfg`` may have it: the weights
-            go where the backbone is.
-        ema: Take averaged weights.
+    Arguments and errors are those of :func:`fit_peer`. ``map_location``, which MMEngine's
+    ``init_cfg`` may have, is not used: the weights go where the backbone is.
     """
     fitting = fit_peer(backbone, checkpoint, prefix, ema)
     backbone.load_state_dict(fitting.backbone, strict=False)
@@ -171,11 +166,7 @@ def load_peer(
 
 
 def fit_head(head: nn.Module, checkpoint: PeerCheckpoint) -> None:
-    """Check that the class head of a checkpoint fits that of a classifier, to the last tensor.
-
-    Args:
-        head: That of a config for this backbone.
-        checkpoint: See :func:`fit_peer`.
+    """Check that a checkpoint's class head fits that of a classifier, to the last tensor.
 
     Raises:
         CheckpointMismatchError: If the checkpoint has none, a tensor is missing, left over, of

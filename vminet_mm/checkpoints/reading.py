@@ -66,8 +66,7 @@ class Checkpoint:
     def options(self, arch_settings: Mapping[str, dict]) -> dict[str, Any]:
         """The options of the backbone which this fits; without ``mask`` if that is not known.
 
-        Args:
-            arch_settings: The named archs, :attr:`vminet_mm.models.VMINet.arch_settings`.
+        ``arch_settings`` are the named archs of :class:`vminet_mm.models.VMINet`.
         """
         names = [name for name, known in arch_settings.items() if known == self.arch]
         attention = 'vmi_sa' if any('.key.' in name for name in self.backbone) else 'none'
@@ -209,13 +208,8 @@ def load_backbone(
 ) -> None:
     """Load a checkpoint of any kind into a VMINet, strictly, and log what was loaded.
 
-    Args:
-        backbone: A :class:`vminet_mm.models.VMINet`.
-        checkpoint: See :func:`read_checkpoint`.
-        prefix: See :func:`read_checkpoint`.
-        map_location: Not used, and taken because MMEngine's ``init_cfg`` may have it: the weights
-            go where the backbone is.
-        ema: See :func:`read_checkpoint`.
+    Arguments are those of :func:`read_checkpoint`. ``map_location``, which MMEngine's ``init_cfg``
+    may have, is not used: the weights go where the backbone is.
 
     Raises:
         CheckpointMismatchError: See :func:`read_checkpoint` and :func:`check_fit`.

@@ -98,11 +98,7 @@ def _name(data: Any, step: str) -> str:
 
 
 def why_unreadable(path: str | Path) -> str | None:
-    """Why an image cannot be read; None if Pillow reads it or it is not on this machine.
-
-    Args:
-        path: The file.
-    """
+    """Why an image cannot be read; None if Pillow reads it or it is not on this machine."""
     if '://' in str(path):
         return None
     path = Path(path)

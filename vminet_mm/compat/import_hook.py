@@ -64,11 +64,7 @@ def when_imported(module_name: str, callback: Callback) -> None:
     """Call ``callback(module)`` after each import of a module, at once if it is already imported.
 
     The callback runs before the module's importer sees it, and again after a reload, so it must be
-    idempotent. The same callback is registered once.
-
-    Args:
-        module_name: Full dotted name; the module need not exist.
-        callback: Receives the module.
+    idempotent. The same callback is registered once. The module need not exist.
     """
     callbacks = _callbacks.setdefault(module_name, [])
     if callback not in callbacks:

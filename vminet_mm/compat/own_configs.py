@@ -22,11 +22,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped(name: str) -> Path:
-    """Path of what comes with the package: below ``.mim`` if installed, else beside it in a clone.
-
-    Args:
-        name: Such as ``'tools/train.py'``.
-    """
+    """Path of what the package brings: below ``.mim`` if installed, else beside it in a clone."""
     installed = _PACKAGE / '.mim' / name
     return installed if installed.exists() else _PACKAGE.parent / name
 

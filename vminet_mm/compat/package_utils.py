@@ -25,10 +25,7 @@ def is_installed(package: str) -> bool:
 
 
 def get_installed_path(package: str) -> str:
-    """Folder of the package which a distribution installs, such as mmseg for mmsegmentation.
-
-    Args:
-        package: Name of a distribution or a package.
+    """Folder of the package which a distribution of this name, or itself, installs.
 
     Raises:
         PackageNotFoundError: Nothing of this name is installed.
@@ -47,11 +44,7 @@ def get_installed_path(package: str) -> str:
 
 
 def package2module(package: str) -> str:
-    """Name of the package which a distribution installs.
-
-    Args:
-        package: Name of the distribution.
-    """
+    """Name of the package which a distribution installs."""
     distribution = _distribution(package)
     names = (distribution.read_text('top_level.txt') or '').split()
     if package in names or (not names and importlib.util.find_spec(package)):

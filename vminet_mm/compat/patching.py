@@ -14,11 +14,7 @@ _active: set[str] = set()
 
 
 def mark_active(piece: str) -> None:
-    """Note that a fix is in effect.
-
-    Args:
-        piece: ``__name__`` of the module that holds the fix.
-    """
+    """Note that a fix is in effect, by ``__name__`` of its module."""
     _active.add(piece.rpartition('.')[2])
 
 
@@ -76,12 +72,7 @@ def _rebind(old: Any, new: Any) -> None:
 
 @contextmanager
 def temporarily(owner: Any, **values: Any) -> Iterator[None]:
-    """Set attributes of a module or a class for the duration of a block.
-
-    Args:
-        owner: What has the attributes; each must exist.
-        **values: Their values inside the block.
-    """
+    """Set attributes of a module or a class, which must exist, for the duration of a block."""
     before = {name: getattr(owner, name) for name in values}
     for name, value in values.items():
         setattr(owner, name, value)

@@ -38,10 +38,6 @@ _environment_lock = threading.RLock()
 def safe_load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
     """Load a local checkpoint of torch, timm or an mm trainer without running code from it.
 
-    Args:
-        path: The file.
-        map_location: As in :func:`torch.load`.
-
     Returns:
         What was saved: a state dict, or a dict that holds one.
 
@@ -74,11 +70,7 @@ def weights_only() -> Iterator[None]:
 
 @contextmanager
 def explained(source: str | os.PathLike) -> Iterator[None]:
-    """Turn the errors of ``torch.load`` inside the block into clear ones.
-
-    Args:
-        source: The file, or the URL it comes from.
-    """
+    """Turn the errors of ``torch.load`` of a file or URL inside the block into clear ones."""
     path = os.path.expanduser(source)
     path = Path(path) if os.path.isfile(path) else None  # os.path bears a URL of any length
     if path is not None:

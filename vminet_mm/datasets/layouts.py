@@ -38,15 +38,11 @@ def file_stem(index: int) -> str:
 
 
 def annotation(mask: np.ndarray, label: int) -> dict:
-    """COCO annotation of a visible mask, less its ids.
+    """COCO annotation of a visible mask (H, W) bool of a class, less its ids.
 
     The segmentation is run-length coded, which keeps every pixel where polygons would not, with
     ``counts`` as text, the form that both pycocotools and mmdet (``poly2mask=True``, the default)
-    read for single objects.
-
-    Args:
-        mask (np.ndarray): (H, W) bool, not empty.
-        label (int): Index into ``CLASSES``; the category's id is one more.
+    read for single objects. The category's id is the label and one.
     """
     code = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {

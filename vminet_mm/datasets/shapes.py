@@ -79,18 +79,10 @@ class Scene:
 
 
 def signed_distance(name: str, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    """Signed distance to a shape centerd at the origin and not rotated, negative inside.
+    """Signed distance of points to a shape centered at the origin and not rotated, negative inside.
 
-    Outside a corner the value is a lower bound of the distance; its sign is exact everywhere.
-
-    Args:
-        name (str): One of ``CLASSES``.
-        x (np.ndarray): x coordinates in pixels, of any shape.
-        y (np.ndarray): y coordinates in pixels, of the same shape.
-        radius (float): Radius of the circumscribed circle in pixels.
-
-    Returns:
-        np.ndarray: Distances in pixels, of the coordinates' shape.
+    Outside a corner the value is a lower bound of the distance; its sign is exact everywhere. The
+    radius is that of the circumscribed circle; all are pixels.
     """
     if name == 'circle':
         return np.hypot(x, y) - radius
@@ -133,14 +125,7 @@ def rasterize(shape: Shape, height: int, width: int) -> np.ndarray:
 
 
 def visible_parts(masks: np.ndarray) -> np.ndarray:
-    """Cut from each mask what later ones cover.
-
-    Args:
-        masks (np.ndarray): (N, H, W) bool, whole shapes in the order of drawing.
-
-    Returns:
-        np.ndarray: (N, H, W) bool, disjoint.
-    """
+    """Cut from each mask (N, H, W) bool, in the order of drawing, what later ones cover."""
     parts = masks.copy()
     covered = np.zeros(masks.shape[1:], dtype=bool)
     for part in parts[::-1]:
@@ -188,16 +173,9 @@ def place_shapes(rng: np.random.Generator, height: int, width: int) -> list[Shap
 
 
 def render(rng: np.random.Generator, shapes: list[Shape], height: int, width: int) -> Scene:
-    """Draw given shapes on a random background, with random colors and textures.
+    """Draw N shapes, the top one last, on a random background, with random colors and textures.
 
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        shapes (list[Shape]): N shapes in the order of drawing, the top one last.
-        height (int): Image height H in pixels.
-        width (int): Image width W in pixels.
-
-    Returns:
-        Scene: With all N shapes, even where nothing of one is visible.
+    The scene has all of them, even where nothing of one is visible.
     """
     ground = rng.uniform(15, 240, size=3).astype(np.float32)
     strength = rng.uniform(10, 45)
@@ -222,16 +200,7 @@ def render(rng: np.random.Generator, shapes: list[Shape], height: int, width: in
 
 
 def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
-    """Draw one random scene of two to six shapes.
-
-    Args:
-        rng (np.random.Generator): Source of randomness; the same state gives the same scene.
-        height (int): Image height H in pixels, at least ``MIN_SIDE``.
-        width (int): Image width W in pixels, at least ``MIN_SIDE``.
-
-    Returns:
-        Scene: Image (H, W, 3), masks (N, H, W), labels (N,) and visible fractions (N,).
-    """
+    """Draw a scene of two to six shapes; the same state of ``rng`` gives the same scene."""
     if min(height, width) < MIN_SIDE:
         raise ValueError(
             f'a scene of {height} x {width} (height x width) is too small to tell shapes apart; '

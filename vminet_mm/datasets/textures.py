@@ -63,15 +63,10 @@ def random_texture(rng: np.random.Generator, height: int, width: int) -> np.ndar
 
 
 def pick_color(rng: np.random.Generator, others: np.ndarray) -> np.ndarray:
-    """Random color which stands out from each of ``others``.
+    """Random RGB color (3,) which stands out from each of ``others`` (K, 3).
 
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        others (np.ndarray): (K, 3) RGB colors to keep clear of, K >= 1.
-
-    Returns:
-        np.ndarray: (3,) float32 RGB. The first of several draws at least ``MIN_CONTRAST`` away
-        from all others, or the farthest where a crowded image leaves none.
+    The first of several draws at least ``MIN_CONTRAST`` away from all others, or the farthest where
+    a crowded image leaves none.
     """
     candidates = rng.uniform(15, 240, size=(_COLOR_TRIES, 3)).astype(np.float32)
     distances = np.linalg.norm(candidates[:, None] - others[None], axis=-1).min(axis=1)
@@ -82,17 +77,9 @@ def pick_color(rng: np.random.Generator, others: np.ndarray) -> np.ndarray:
 def textured_fill(
     rng: np.random.Generator, color: np.ndarray, height: int, width: int, strength: float
 ) -> np.ndarray:
-    """Surface of a mean color with a random texture in a random tint.
+    """Surface of a mean RGB color (3,) with a random texture in a random tint, not clipped.
 
-    Args:
-        rng (np.random.Generator): Source of randomness.
-        color (np.ndarray): (3,) mean RGB color, 0 to 255.
-        height (int): Height in pixels.
-        width (int): Width in pixels.
-        strength (float): Largest departure from the mean in RGB, 0 to 255.
-
-    Returns:
-        np.ndarray: (height, width, 3) float32 RGB, not clipped.
+    The strength is the largest departure from the mean, 0 to 255.
     """
     tint = rng.normal(size=3).astype(np.float32)
     tint *= np.float32(strength) / np.linalg.norm(tint)

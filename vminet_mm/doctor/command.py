@@ -25,14 +25,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(installed: bool = True) -> int:
-    """Print the diagnosis.
-
-    Args:
-        installed: Whether ``vminet_mm`` is installed.
-
-    Returns:
-        int: The exit code, 0 if training can run.
-    """
+    """Print the diagnosis; the exit code is 0 if training can run."""
     args = parse_args()
     faulthandler.enable(sys.__stderr__)  # if a library ends the process, this says which
     noise = io.StringIO()

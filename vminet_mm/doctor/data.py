@@ -56,16 +56,7 @@ def _supply(root: str) -> str:
 
 
 def check_config(config: str, data_root: str | None, usable: set[str]) -> tuple[Section, Any]:
-    """What a config needs: its package, its data and its checkpoints.
-
-    Args:
-        config: The config file.
-        data_root: As ``--data-root`` of the tools.
-        usable: Packages that can be imported, ``vminet_mm`` among them.
-
-    Returns:
-        tuple[Section, Config | None]: What was found, and the config if it could be read.
-    """
+    """What a config needs: package, data and checkpoints; and the config if it can be read."""
     from ..engine.config import load_config
 
     section = Section(f'what {config} needs')

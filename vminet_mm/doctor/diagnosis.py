@@ -16,14 +16,8 @@ def diagnose(
 ) -> list[Section]:
     """Look at the installation, the machine and the data.
 
-    Args:
-        config: A config whose needs are checked; what else is missing is then no problem.
-        data_root: The folder that replaces that of the config's data; without a config, a folder
-            that should have one of the known layouts.
-        installed: Whether ``vminet_mm`` is installed, which its caller knows.
-
-    Returns:
-        list[Section]: What was found.
+    Of a config its needs are checked; what else is missing is then no problem. The data root
+    replaces that of the config's data; without a config it should have one of the known layouts.
     """
     packages, usable = check_packages(installed)
     sections = [packages]

@@ -34,12 +34,7 @@ _TORCH = r'lib(torch|c10|cu|nv)\w*\.so\S*: (cannot open|undefined|version)'
 
 
 def explain(package: str, error: BaseException) -> tuple[str, str]:
-    """What keeps a package from being imported or from working, and the command that fixes it.
-
-    Args:
-        package: The name under which it is imported.
-        error: What the import, or a call, raised.
-    """
+    """What keeps a package from being imported or from working, and the command that fixes it."""
     text = str(error).strip()
     if isinstance(error, ModuleNotFoundError) and error.name:
         missing = error.name.partition('.')[0]

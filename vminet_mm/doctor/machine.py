@@ -93,11 +93,7 @@ def _try_kernels(section: Section) -> None:
 
 
 def check_space(work_dir: str = 'work_dirs') -> Section:
-    """Room for checkpoints where a run writes, and for batches in shared memory.
-
-    Args:
-        work_dir: Where runs write; it need not exist yet.
-    """
+    """Room for checkpoints where a run will write, and for batches in shared memory."""
     section = Section('room')
     folder = Path(work_dir).absolute()
     while not folder.exists():

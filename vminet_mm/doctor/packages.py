@@ -43,11 +43,7 @@ PACKAGES = (
 def check_packages(installed: bool = True) -> tuple[Section, set[str]]:
     """Import every package, the mm packages as ``import vminet_mm`` fixes them.
 
-    Args:
-        installed: Whether ``vminet_mm`` itself is installed.
-
-    Returns:
-        tuple[Section, set[str]]: What was found, and the names of the packages that work.
+    Returns what was found, and the names of the packages that work.
     """
     section = Section('packages', {'python': f'{platform.python_version()}, {sys.executable}'})
     if not installed:

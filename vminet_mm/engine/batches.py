@@ -27,10 +27,6 @@ def require_norms_fed(model: nn.Module, loader: DataLoader) -> None:
     Such a norm, as in the pooling of UPerNet, PSPNet and DeepLab, takes its statistics of the
     images of a batch alone, and PyTorch refuses a batch of one.
 
-    Args:
-        model: The model, its modules in the mode that they are trained in or not yet set.
-        loader: The training's data loader.
-
     Raises:
         ConfigError: Naming the norm, and what to set.
     """
@@ -43,10 +39,6 @@ def require_norms_fed(model: nn.Module, loader: DataLoader) -> None:
 
 def require_norms_fed_by(cfg: Config, number: int) -> None:
     """The same for a config and the number of its training images, for one process.
-
-    Args:
-        cfg: The config.
-        number: Images that a training uses in an epoch.
 
     Raises:
         ConfigError: Naming the norm, and what to set.

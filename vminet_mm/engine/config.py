@@ -67,9 +67,8 @@ def load_config(
 def find_config(path: str | Path) -> Path:
     """Where a config lies.
 
-    Args:
-        path: The config file. One that comes with the package is found from any folder, as
-            ``configs/mask_rcnn/...`` or ``vminet_mm::mask_rcnn/...``.
+    One that comes with the package is found from any folder, as ``configs/mask_rcnn/...`` or
+    ``vminet_mm::mask_rcnn/...``.
     """
     name = str(path)
     if name.startswith(PREFIX):
@@ -143,10 +142,6 @@ def _bases(path: Path) -> list[Path]:
 def require_parts(cfg: Config, names: Collection[str]) -> None:
     """Raise unless a config has these parts, and a scope that exists.
 
-    Args:
-        cfg: The config.
-        names: Such as ``'model'``.
-
     Raises:
         ConfigError: Naming what is missing.
     """
@@ -209,10 +204,6 @@ def part_being_built(error: BaseException) -> str | None:
 
 def set_data_root(cfg: Config, data_root: str) -> None:
     """Point every data set and evaluator of a config at another folder of the same layout.
-
-    Args:
-        cfg: The config, changed in place.
-        data_root: The folder.
 
     Raises:
         ConfigError: If there is no such folder, or the config has no ``data_root`` to replace.

@@ -56,13 +56,8 @@ class Conversion:
 def convert(
     src: str | os.PathLike, dst: str | os.PathLike, ema: bool = False, force: bool = False
 ) -> Conversion:
-    """Write a checkpoint of any kind as an mmpretrain classifier's.
-
-    Args:
-        src: See :func:`vminet_mm.checkpoints.read_checkpoint`.
-        dst: The file to write; folders are made.
-        ema: See :func:`vminet_mm.checkpoints.read_checkpoint`.
-        force: Overwrite ``dst`` if it exists.
+    """Write a checkpoint of any kind, see :func:`vminet_mm.checkpoints.read_checkpoint`, as an
+    mmpretrain classifier's; folders are made.
 
     Raises:
         CheckpointError: If the source cannot be read, is not a complete classifier, or ``dst``

@@ -112,9 +112,6 @@ def _what_to_fix(error: Exception) -> str | None:
 def train(args: argparse.Namespace) -> None:
     """Train a model.
 
-    Args:
-        args: The switches of tools/train.py.
-
     Raises:
         ConfigError: If the config, its data or the machine do not allow it.
     """
@@ -161,9 +158,6 @@ def show_groups(runner: Runner) -> None:
 def test(args: argparse.Namespace) -> dict[str, float]:
     """Test a checkpoint, which must fit the model to the last tensor.
 
-    Args:
-        args: The switches of tools/test.py.
-
     Returns:
         dict: The metrics by name.
 
@@ -200,14 +194,7 @@ def test(args: argparse.Namespace) -> dict[str, float]:
 def draw_predictions(
     cfg: Config, show_dir: str | None, show: bool = False, wait_time: float = 2.0
 ) -> None:
-    """Have the test draw every image's prediction beside its ground truth.
-
-    Args:
-        cfg: The config, changed in place.
-        show_dir: The folder for the pictures.
-        show: Also show them in a window.
-        wait_time: Seconds a window stays.
-    """
+    """Have the test draw every image's prediction beside its ground truth."""
     hook = dict(type='PredictionPictureHook', out_dir=show_dir, show=show, wait_time=wait_time)
     told = cfg.get('default_hooks', {}).get('visualization') or {}
     if 'score_thr' in told:

@@ -99,12 +99,7 @@ def prepare_for_compiler(optim_wrapper: OptimWrapper) -> None:
 
 
 def group_table(model: nn.Module, optimizer: Optimizer) -> Iterator[str]:
-    """Lines of a table: parameters by learning rate and weight decay, largest rate first.
-
-    Args:
-        model: The model that the optimizer was built for.
-        optimizer: Its groups are summed up.
-    """
+    """Lines of a table: parameters by learning rate and weight decay, largest rate first."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     found: dict[tuple[float, float], list[str]] = defaultdict(list)
     counts: dict[tuple[float, float], int] = defaultdict(int)

@@ -23,15 +23,8 @@ def convert_peer(
 ) -> str:
     """Write backbone and class head of a release as a checkpoint of a config's classifier.
 
-    Args:
-        cfg: A classifier of ``configs/peers``.
-        src: See :func:`vminet_mm.checkpoints.fit_peer`.
-        dst: The file to write; folders are made.
-        ema: See :func:`vminet_mm.checkpoints.fit_peer`.
-        force: Overwrite ``dst`` if it exists.
-
-    Returns:
-        str: What was taken, and what of the file was not.
+    For ``src`` and ``ema`` see :func:`vminet_mm.checkpoints.fit_peer`. Returns what was taken, and
+    what of the file was not.
 
     Raises:
         CheckpointError: If the source cannot be read, has a tensor too few or too many, or ``dst``

@@ -22,10 +22,6 @@ and --data-root DIR points a config at such a folder. The built-in data set is m
 def require_data(cfg: Config, splits: tuple[str, ...]) -> None:
     """Raise unless the files and folders that the data sets name are there.
 
-    Args:
-        cfg: The config.
-        splits: Which data sets are needed: ``'train'``, ``'val'``, ``'test'``.
-
     Raises:
         ConfigError: Naming everything that is missing.
     """
@@ -43,9 +39,6 @@ def local_rank() -> int:
 def check_processes(launcher: str) -> None:
     """Raise if a launcher is named that did not start this process, or if there are more processes
     on this machine than GPUs; without CUDA any number goes.
-
-    Args:
-        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
 
     Raises:
         ConfigError: Saying what to ask for instead.

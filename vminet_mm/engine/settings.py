@@ -50,9 +50,6 @@ def require_read_settings(cfg: Config) -> None:
 
     Names that are none of MMEngine's are variables and left alone, but for misspelled ones.
 
-    Args:
-        cfg: The config.
-
     Raises:
         ConfigError: Naming each, and what to write instead.
     """
@@ -82,9 +79,6 @@ def require_read_settings(cfg: Config) -> None:
 
 def require_numbers(cfg: Config) -> None:
     """Raise if a number of a training is none, or one with which nothing is learned.
-
-    Args:
-        cfg: The config.
 
     Raises:
         ConfigError: Naming each, and what it must be.
@@ -118,10 +112,6 @@ def apply_vis_backends(cfg: Config, cfg_options: dict) -> None:
 
     In the configs of OpenMMLab ``visualizer`` was made of ``vis_backends`` when the base was read:
     a change of ``vis_backends`` in a config below or with ``--cfg-options`` would do nothing.
-
-    Args:
-        cfg: The config, changed in place.
-        cfg_options: What ``--cfg-options`` has overridden.
     """
     wanted, visualizer = cfg.get('vis_backends'), cfg.get('visualizer')
     if not wanted or not isinstance(visualizer, dict):
@@ -134,9 +124,6 @@ def apply_vis_backends(cfg: Config, cfg_options: dict) -> None:
 
 def require_vis_packages(cfg: Config) -> None:
     """Raise if a backend of the visualizer needs a package that is not there.
-
-    Args:
-        cfg: The config.
 
     Raises:
         ConfigError: Naming the backend, the package and how to install it.

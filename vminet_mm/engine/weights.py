@@ -25,12 +25,7 @@ BUILD_ERRORS = (AssertionError, AttributeError, ImportError, KeyError, TypeError
 
 
 def build_model(cfg: dict, scope: str | None, name: str = 'the model') -> nn.Module:
-    """Build a model, or a part of one.
-
-    Args:
-        cfg: Its config.
-        scope: ``default_scope`` of the config.
-        name: What to call it in an error.
+    """Build a model, or a part of one, in a scope; ``name`` is what an error calls it.
 
     Raises:
         ConfigError: If it cannot be built.
@@ -103,12 +98,6 @@ def _require_whole(source: str, backbone: Iterable[str]) -> None:
 def check_content(model: nn.Module, content: Any, path: str | PathLike, name: str) -> None:
     """Raise if a checkpoint is none of this model by what no shape of a tensor tells.
 
-    Args:
-        model: The model.
-        content: The whole checkpoint.
-        path: Its file.
-        name: The config's.
-
     Raises:
         ConfigError: If it holds no state dict, tells another mask, or has NaN or infinite weights.
     """
@@ -134,10 +123,6 @@ def check_content(model: nn.Module, content: Any, path: str | PathLike, name: st
 def explained_misfit(path: str | PathLike, name: str) -> Iterator[None]:
     """Say in one line which tensors of a checkpoint do not fit a model.
 
-    Args:
-        path: The checkpoint.
-        name: The config's.
-
     Raises:
         ConfigError: For what the block raises on tensors that do not fit.
     """
@@ -152,15 +137,7 @@ def explained_misfit(path: str | PathLike, name: str) -> Iterator[None]:
 
 
 def load_weights(model: nn.Module, path: str | PathLike, name: str) -> dict[str, Any]:
-    """Load a checkpoint into a whole model, to the last tensor.
-
-    Args:
-        model: The model.
-        path: The file.
-        name: The config's.
-
-    Returns:
-        dict: The checkpoint's ``meta``.
+    """Load a checkpoint into a config's whole model, to the last tensor; returns its ``meta``.
 
     Raises:
         CheckpointError: If it cannot be read safely, or has NaN or infinite weights.

@@ -39,11 +39,7 @@ def add_front(core: onnx.ModelProto, about: dict[str, Any], takes_uint8: bool) -
 
 
 def name_sizes(model: onnx.ModelProto) -> None:
-    """Give the open sizes of a model's inputs and outputs names that a person can read, in place.
-
-    Args:
-        model: As torch writes it, with ``image`` (B, C, H, W) as its first input.
-    """
+    """Give the open sizes of a model's inputs and outputs readable names, in place."""
     image = model.graph.input[0].type.tensor_type.shape.dim
     known = {
         image[axis].dim_param: name
@@ -79,9 +75,6 @@ def add_label_map(core: onnx.ModelProto) -> onnx.ModelProto:
     """A segmentor whose ``classes`` are those of the pixels of the canvas.
 
     As mmseg does it: the padding cut off, the logits resized, and then the best of them.
-
-    Args:
-        core: With the output ``logits``, and the inputs ``size`` and ``canvas``.
     """
     lines = [
         'rows_columns = Cast <to = 7> (size)',

@@ -18,15 +18,9 @@ from .outputs import Outputs
 
 
 def describe(predictor: Predictor, outputs: Outputs, checkpoint: str | PathLike) -> dict[str, Any]:
-    """The metadata of a model, see docs/export.md for the keys.
+    """The metadata of a model and what is exported of it, see docs/export.md for the keys.
 
-    Args:
-        predictor: The model with its config and classes.
-        outputs: What is exported of it.
-        checkpoint: Where its weights are from.
-
-    Returns:
-        dict: Plain values by name, of a file that takes images ready for the network.
+    Plain values by name, of a file that takes images ready for the network.
     """
     preprocessor = predictor.cfg.model.get('data_preprocessor') or {}
     backbone, colors = predictor.model.backbone, predictor.colors
@@ -65,12 +59,7 @@ def as_texts(about: dict[str, Any]) -> dict[str, str]:
 
 
 def ready(about: dict[str, Any], takes_uint8: bool) -> dict[str, Any]:
-    """The metadata of a file that does a part of the preparation itself.
-
-    Args:
-        about: From :func:`describe`.
-        takes_uint8: Whether it does all of it, rather than pad alone.
-    """
+    """The metadata of a file that pads by itself, or does all of the preparation."""
     done = dict(pad_size_divisor=1)
     if takes_uint8:
         outputs = ['classes'] if about['task'] == 'segmentation' else about['outputs']

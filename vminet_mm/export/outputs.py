@@ -234,11 +234,8 @@ def make_outputs(
 def exportable(outputs: Outputs, is_fixed: bool = False) -> Outputs:
     """A copy, folded and made of operators that can be exported with open sizes.
 
-    The result is the same up to rounding. The given module is left as it is.
-
-    Args:
-        outputs: The function of the model.
-        is_fixed: Whether it is traced for images of one size, which allows quicker operators.
+    The result is the same up to rounding. The given module is left as it is. For images of one size
+    operators are quicker (``is_fixed``).
     """
     outputs = deepcopy(outputs)
     switch_to_deploy(outputs.model)

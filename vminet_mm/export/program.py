@@ -43,12 +43,9 @@ def minimum_sizes(model: nn.Module) -> tuple[int, int]:
 
 
 def trace(outputs: Outputs, size: tuple[int, int], is_fixed: bool = False) -> ExportedProgram:
-    """Trace a model whose batch, height and width stay open.
+    """Trace a model that is :func:`~vminet_mm.export.exportable`; all sizes stay open.
 
-    Args:
-        outputs: Made of operators that allow it, see :func:`vminet_mm.export.exportable`.
-        size: Height and width of the image it is traced with.
-        is_fixed: Whether only the batch stays open.
+    With ``is_fixed`` only the batch does.
 
     Raises:
         ConfigError: If the model has operators whose sizes cannot stay open.
@@ -83,19 +80,10 @@ def save_onnx(
     opset: int = 20,
     takes_uint8: bool = False,
 ) -> dict[str, Any]:
-    """Write one ONNX file, weights and metadata inside.
+    """Write one ONNX file of what :func:`trace` made of outputs, weights and metadata inside.
 
-    Args:
-        program: From :func:`trace`.
-        outputs: What it was made of.
-        path: The file.
-        about: From :func:`vminet_mm.export.metadata.describe`.
-        opset: The version of the operators, in :data:`OPSETS`.
-        takes_uint8: Whether the input is a picture as it is, (B, H, W, C) uint8, RGB
-            if it has colors.
-
-    Returns:
-        dict: What the file says of itself.
+    Its input is normalized images, or pictures as they are, (B, H, W, C) uint8, RGB if they have
+    colors. Returns what the file says of itself.
     """
     import onnx  # of the extra `export`
 
@@ -126,12 +114,6 @@ def save_onnx(
 
 
 def save_pt2(program: ExportedProgram, path: Path, about: dict[str, Any]) -> None:
-    """Write a program for :func:`torch.export.load`, with the metadata as ``metadata.json``.
-
-    Args:
-        program: From :func:`trace`.
-        path: The file.
-        about: From :func:`vminet_mm.export.metadata.describe`.
-    """
+    """Write a program for :func:`torch.export.load`, with the metadata as ``metadata.json``."""
     texts = json.dumps(as_texts(about))
     torch.export.save(program, path, extra_files={'metadata.json': texts})

@@ -66,11 +66,7 @@ def quantize(
 
 
 def nodes_with_weights(model: Any) -> list[str]:
-    """The names of the operators to quantize: those with weights, outside of a detector's heads.
-
-    Args:
-        model: An ``onnx.ModelProto``.
-    """
+    """The names of the operators to quantize: those with weights, outside of a detector's heads."""
     weights = {one.name for one in model.graph.initializer if len(one.dims) > 1}
     return [
         node.name

@@ -144,11 +144,6 @@ def score(
 ) -> dict[str, float]:
     """The metrics of an exported file on the test set of a config.
 
-    Args:
-        cfg: A config of mmdet, mmseg or mmpretrain with ``test_dataloader`` and ``test_evaluator``.
-        path: An ONNX file of :func:`vminet_mm.export.export`.
-        provider: Name of onnxruntime's execution provider.
-
     Raises:
         ConfigError: If the file does not fit the config, or cannot be run.
     """

@@ -20,10 +20,6 @@ PLAIN = (
 def open_session(path: str | PathLike, provider: str = 'CPUExecutionProvider') -> Any:
     """An onnxruntime session of a file.
 
-    Args:
-        path: The file.
-        provider: Name of onnxruntime's execution provider.
-
     Raises:
         ConfigError: If there is no such file or provider, it is truncated or no ONNX file, or of
             an opset that onnxruntime does not know, or onnxruntime is missing.
@@ -65,14 +61,7 @@ def read_metadata(session: Any, path: str | PathLike) -> dict[str, Any]:
 
 
 def read_pixels(path: str | PathLike, about: dict[str, Any]) -> np.ndarray:
-    """An image file as a file that was made with ``takes_uint8`` takes it.
-
-    Args:
-        path: The image.
-        about: What the file says of itself.
-
-    Returns:
-        np.ndarray: (1, H, W, C) uint8, RGB if it has colors.
+    """An image file, (1, H, W, C) uint8, as a file that was made with ``takes_uint8`` takes it.
 
     Raises:
         InputError: If the image cannot be read.

@@ -54,12 +54,9 @@ def sizes_to_verify(size: tuple[int, int]) -> list[tuple[int, int]]:
 def verify(
     run: Callable[[Tensor], Sequence[Tensor]], outputs: Outputs, sizes: Sequence[tuple[int, int]]
 ) -> list[Difference]:
-    """Compare with torch on random images, in batches of 1, 2, 3, ...
+    """Compare a file with its model in torch on random images, in batches of 1, 2, 3, ...
 
-    Args:
-        run: The exported file, from :func:`onnx_runner` or :func:`pt2_runner`.
-        outputs: The model as it was before it was made exportable.
-        sizes: Heights and widths.
+    ``outputs`` is the model as it was before it was made exportable.
     """
     differences = []
     channels = input_channels(outputs.model)

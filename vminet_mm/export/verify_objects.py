@@ -23,14 +23,9 @@ UNMATCHED = 0.02  # a tie in NMS may be resolved either way
 def verify_objects(
     path: Path, outputs: DetectorOutputs, sizes: Sequence[tuple[int, int]]
 ) -> list[Difference]:
-    """Compare with mmdet on random images, in batches of 1, 2, 3, ...
+    """Compare a file with mmdet on random images of some sizes, in batches of 1, 2, 3, ...
 
     Both with a score threshold of 0: in noise there are no objects with a good score.
-
-    Args:
-        path: The file.
-        outputs: The model as it was before it was made exportable.
-        sizes: Heights and widths.
     """
     session = session_without_threshold(path)
     channels = input_channels(outputs.model)
@@ -88,15 +83,9 @@ def predict(outputs: DetectorOutputs, image: Tensor) -> list[Any]:
 def compare_objects(
     expected: Sequence[Any], found: dict[str, np.ndarray], shape: tuple[int, ...]
 ) -> list[Difference]:
-    """How far the objects of a file are from mmdet's.
+    """How far the objects of a file are from mmdet's, an ``InstanceData`` for each image.
 
-    Args:
-        expected: For each image an ``InstanceData``.
-        found: The outputs of the file.
-        shape: Of the batch of images.
-
-    Returns:
-        list: ``objects``, how many only one side has; and of the others ``boxes`` and ``scores``.
+    ``objects`` is how many only one side has; ``boxes`` and ``scores`` are of the others.
     """
     alone = total = 0
     boxes, scores = [0.0], [0.0]

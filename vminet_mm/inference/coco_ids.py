@@ -26,11 +26,6 @@ def coco_ids(
     COCO, if every name is another one; else its index, from 1. Classes are numbered from 1; if
     there are 80, as COCO numbers its own.
 
-    Args:
-        classes: The names of the model's classes.
-        files: The images, in order.
-        ann_file: An annotation file in COCO's format; its ``annotations`` are not needed.
-
     Returns:
         The number of each image by its path, and of each class.
 
@@ -69,12 +64,9 @@ def _listed(file: Path, images: _Listed, ann_file: str | PathLike) -> int:
 
 
 def write_results(path: str | PathLike, results: list[dict], category_ids: list[int]) -> None:
-    """Write objects in COCO's format of results, boxes and masks in one file.
+    """Write the objects of images, see :meth:`.Detection.coco`, in COCO's format of results.
 
-    Args:
-        path: The file; its folder exists.
-        results: The objects of each image, see :meth:`.Detection.coco`.
-        category_ids: COCO's number of each class.
+    Boxes and masks go to one file, whose folder exists; ``category_ids`` are COCO's numbers.
     """
     from mmdet.evaluation import CocoMetric  # no other task needs it
 

@@ -33,9 +33,6 @@ VIDEOS = ('.avi', '.mp4')
 def predict(args: argparse.Namespace) -> None:
     """Predict for files, videos and cameras; what cannot be read is told and skipped.
 
-    Args:
-        args: The switches of demo/image_demo.py.
-
     Raises:
         ConfigError: If nothing could be read, or the switches, model or device do not allow it.
     """

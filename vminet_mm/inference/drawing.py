@@ -2,6 +2,9 @@
 
 Not with the visualizers of mmdet, mmseg and mmpretrain: these cut labels off at the border and
 hide small images below them, draw one class of a classifier, and take up to half a second.
+
+Images and pictures are (H, W, 3) BGR uint8, colors BGR from 0 to 255, a row for each object or
+class. For the size of a picture see :func:`enlarge`.
 """
 
 from collections import Counter
@@ -30,17 +33,10 @@ def draw_objects(
     texts: Sequence[str],
     colors: np.ndarray,
 ) -> np.ndarray:
-    """Draw objects, the first one on top.
+    """Draw N objects, the first one on top, and return the picture.
 
-    Args:
-        image: (H, W, 3) BGR uint8.
-        boxes: (N, 4): left, top, right, bottom in pixels.
-        masks: (N, H, W) bool, or None.
-        texts: N labels, see :func:`object_texts`; an empty one is not written.
-        colors: (N, 3) BGR from 0 to 255.
-
-    Returns:
-        np.ndarray: The picture, BGR uint8; see :func:`enlarge` for its size.
+    The boxes (N, 4) are left, top, right, bottom in pixels, the masks (N, H, W) bool. For the texts
+    see :func:`object_texts`; an empty one is not written.
     """
     canvas, factor = enlarge(image)
     thickness = _line_width(canvas)
@@ -63,11 +59,6 @@ def object_texts(
 
     A single class is not named. Of more than ``MAX_NAMED`` objects each class is named once, at its
     first object, with their number.
-
-    Args:
-        labels: (N,) indices of classes.
-        classes: The names of the classes.
-        scores: (N,), of predictions.
     """
     names = [classes[label] if len(classes) > 1 else '' for label in labels]
     if len(names) > MAX_NAMED:
@@ -84,16 +75,9 @@ def object_texts(
 def draw_label_map(
     image: np.ndarray, label_map: np.ndarray, names: Sequence[str], colors: np.ndarray
 ) -> np.ndarray:
-    """Paint a label map over its image, each class named once, in its largest part.
+    """Paint a label map (H, W) over its image, each class named once, in its largest part.
 
-    Args:
-        image: (H, W, 3) BGR uint8.
-        label_map: (H, W) indices of classes; others are not painted.
-        names: C names of classes.
-        colors: (C, 3) BGR from 0 to 255.
-
-    Returns:
-        np.ndarray: The picture, BGR uint8; see :func:`enlarge` for its size.
+    Labels that are no index of a name are not painted.
     """
     canvas, factor = enlarge(image)
     present, counts = np.unique(label_map[label_map < len(names)], return_counts=True)
@@ -111,16 +95,9 @@ def draw_label_map(
 def draw_scores(
     image: np.ndarray, names: Sequence[str], scores: Sequence[float], is_true: Sequence[bool] = ()
 ) -> np.ndarray:
-    """Put a table of classes with bars for their scores below an image.
+    """Put a table of classes, the best first, with bars for their scores below an image.
 
-    Args:
-        image: (H, W, 3) BGR uint8.
-        names: The classes, best first.
-        scores: Their scores, from 0 to 1.
-        is_true: Which of them are the image's, if that is known; their bars are green.
-
-    Returns:
-        np.ndarray: The picture, BGR uint8, of the size of :func:`enlarge` and the table.
+    The bars of the image's own classes, if they are known, are green.
     """
     canvas, _ = enlarge(image)
     width = max(canvas.shape[1], MIN_LENGTH // 2)

@@ -18,21 +18,12 @@ _has_warned = False
 
 @lru_cache(maxsize=1024)
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """A font of Pillow that has all letters of a text, if one is installed.
-
-    Args:
-        text: What is to be written.
-        size: Of the letters in pixels.
-    """
+    """A font of Pillow, its size in pixels, that has all letters of a text if one is installed."""
     return _load(_path_for(frozenset(text)), size)
 
 
 def families_for(texts: Iterable[str]) -> list[str]:
-    """Matplotlib's families for texts: the usual one, and what it lacks letters for.
-
-    Args:
-        texts: What is to be written.
-    """
+    """Matplotlib's families for texts: the usual one, and what it lacks letters for."""
     others = {_path_for(frozenset(text)) for text in texts} - {_DEFAULT}
     return [FAMILY, *sorted(_families(str(path)) for path in others)]
 

@@ -9,12 +9,7 @@ def tells_many_classes(model: nn.Module) -> bool:
 
 
 def class_probabilities(model: nn.Module, logits: Tensor) -> Tensor:
-    """The probabilities of the classes.
-
-    Args:
-        model: A classifier of mmpretrain.
-        logits: (..., K).
-    """
+    """The probabilities of the classes, from the logits (..., K) of a classifier of mmpretrain."""
     return logits.sigmoid() if tells_many_classes(model) else logits.softmax(-1)
 
 

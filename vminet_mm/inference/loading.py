@@ -108,12 +108,6 @@ def dataset_meta(
 
     Taken from the checkpoint, else from ``metainfo`` of the config's test data set, else from the
     class of that data set: from the first that has the right number of names.
-
-    Args:
-        cfg: The config.
-        scope: Its ``default_scope``.
-        checkpoint_meta: ``meta`` of the checkpoint.
-        number: How many classes the model has; 0 if that is not known.
     """
     found = list(_metas(cfg, scope, checkpoint_meta))
     counts = [len(meta.get('classes') or ()) for meta in found]

@@ -41,13 +41,9 @@ class Prediction:
         return self.frame.image
 
     def to_dict(self, score_thr: float = SCORE_THR) -> dict:
-        """The prediction in plain values, fit for JSON.
+        """The prediction in plain values, fit for JSON, with the objects from a score on.
 
-        Args:
-            score_thr: The minimum score of an object to be listed.
-
-        Returns:
-            dict: ``file``, ``frame`` of a video, ``width``, ``height`` and what the task adds.
+        ``file``, ``frame`` of a video, ``width``, ``height`` and what the task adds.
         """
         height, width = self.image.shape[:2]
         source = {'file': self.frame.file}
@@ -72,12 +68,7 @@ class Prediction:
         raise NotImplementedError
 
     def save(self, path: str | PathLike, score_thr: float = SCORE_THR) -> Path:
-        """Draw the prediction into a file, whose folder is made.
-
-        Args:
-            path: The file; its suffix tells the format.
-            score_thr: See :meth:`draw`.
-        """
+        """Draw the prediction into a file in the format of its suffix; its folder is made."""
         return write_image(path, self.draw(score_thr))
 
     def _bgr(self, labels: np.ndarray) -> np.ndarray:
@@ -105,11 +96,7 @@ class Detection(Prediction):
         return {'objects': objects}
 
     def coco(self, image_id: int) -> dict:
-        """All objects as mmdet's ``CocoMetric`` takes them, whatever their scores.
-
-        Args:
-            image_id: COCO's number of the image.
-        """
+        """All objects as mmdet's ``CocoMetric`` takes them, whatever their scores."""
         boxes, scores, labels, masks = self._objects(0.0)
         objects = dict(img_id=image_id, bboxes=boxes, scores=scores, labels=labels)
         return objects if masks is None else objects | dict(masks=encode_masks(masks))
@@ -208,25 +195,14 @@ KINDS = {
 
 
 def encode_masks(masks: np.ndarray) -> list[dict]:
-    """COCO's compressed RLE of masks.
-
-    Args:
-        masks: (N, H, W) bool.
-
-    Returns:
-        list: N dicts of ``size`` (H, W) and ``counts`` (text).
-    """
+    """COCO's compressed RLE of masks (N, H, W) bool: dicts of ``size`` and ``counts``, a text."""
     # one by one, for those of a large image fill the memory as they are
     encoded = [rle.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in masks]
     return [dict(size=list(one['size']), counts=one['counts'].decode()) for one in encoded]
 
 
 def write_image(path: str | PathLike, image: np.ndarray) -> Path:
-    """Write an image file; its folder is made.
-
-    Args:
-        path: The file; its suffix tells the format.
-        image: (H, W, 3) BGR or (H, W).
+    """Write an image, (H, W, 3) BGR or (H, W), in the format of its suffix; its folder is made.
 
     Raises:
         InputError: If OpenCV cannot write this format.

@@ -16,9 +16,6 @@ def shipped_names() -> list[str]:
 def find_shipped(name: str) -> tuple[Path, Path]:
     """The config and the weights of a shipped model.
 
-    Args:
-        name: Such as ``'mask-rcnn_vminet-ti_nuclei'``.
-
     Raises:
         ConfigError: If there is no such model.
     """

@@ -214,14 +214,10 @@ def fit_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def from_pillow(image: Image.Image, channels: int = 3) -> np.ndarray:
-    """An image of Pillow as the pipelines of OpenMMLab read its file, turned as its EXIF data says.
+    """An image of Pillow of any mode as the pipelines read its file, turned as its EXIF data says.
 
-    Args:
-        image: Of any mode. Transparency is dropped, and of 16 bits the upper 8 are taken.
-        channels: With 4, the transparency of an RGBA image stays.
-
-    Returns:
-        np.ndarray: (H, W, 3) BGR uint8, or (H, W, 4) BGRA.
+    (H, W, 3) BGR uint8: transparency is dropped, and of 16 bits the upper 8 are taken. With 4
+    channels an RGBA image stays BGRA.
     """
     image = ImageOps.exif_transpose(image)
     if channels == 4 and image.mode == 'RGBA':

@@ -10,9 +10,6 @@ def input_channels(model: nn.Module) -> int:
 
     A model's own ``in_channels`` will not do: several backbones change it while they are built.
 
-    Args:
-        model: A backbone, or a model of mmdet, mmseg or mmpretrain with one.
-
     Returns:
         int: The number, or 3 of a model without a convolution.
     """

@@ -15,9 +15,6 @@ def switch_to_deploy(model: nn.Module) -> int:
     The last norm of an mmpretrain classifier goes into its linear head. Load checkpoints before:
     the state dict becomes another one, and there is no way back.
 
-    Args:
-        model: A detector, segmentor or classifier, or a backbone.
-
     Returns:
         int: The number of backbones that were folded.
     """
@@ -48,10 +45,6 @@ def fold_norm_into_linear(backbone: VMINet, linear: nn.Linear) -> None:
     """Fold the norm of the last output into the linear layer behind an average pooling.
 
     ``linear(mean(norm(x))) = linear'(mean(x))``, since a batch norm in evaluation mode is linear.
-
-    Args:
-        backbone: Its ``norm`` becomes the identity.
-        linear: The classifier; its weights are changed in place.
 
     Raises:
         ValueError: If the norm is no batch norm.

@@ -25,10 +25,6 @@ def save_plot(path: str | Path, report: Report) -> Path:
     Of one size: for each mode, time against published top-1 accuracy; models without a known one
     stand in the legend only. Of several sizes: for each mode, time and memory against the number of
     pixels on logarithmic axes, with the fitted exponents.
-
-    Args:
-        path: The file; its folder is made.
-        report: What was measured.
     """
     modes = list(dict.fromkeys(row.mode for row in report.rows))
     columns = 2 if report.exponents else 1

@@ -263,11 +263,8 @@ class Column:
 def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> Path:
     """Draw a grid into a PNG file: images as rows, below each other the maps of a model's layer.
 
-    Args:
-        path: The file; its folder is made.
-        columns: One for each model, of the same images. What the first one is given is also shown
-            without a map.
-        title: A line above all.
+    There is a column for each model, of the same images; what the first one is given is also shown
+    without a map.
     """
     samples = columns[0].samples
     number = 1 + sum(len(column.explanations[0].maps) for column in columns)

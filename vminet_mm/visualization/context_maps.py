@@ -62,10 +62,6 @@ def find_backbone(model: nn.Module) -> VMINet:
 def find_attentions(backbone: VMINet, names: Sequence[str] | None = None) -> dict[str, VMISA]:
     """The blocks with a context by their names ``'STAGE.BLOCK'``, both counted from 1.
 
-    Args:
-        backbone: The backbone.
-        names: Which of them; by default all.
-
     Raises:
         ValueError: If a name is unknown, or if no block has a context (``attention='none'``).
     """
@@ -85,16 +81,11 @@ def find_attentions(backbone: VMINet, names: Sequence[str] | None = None) -> dic
 
 @torch.no_grad()
 def token_fields(attn: VMISA, channels: Sequence[int] = ()) -> dict[str, Tensor]:
-    """The token weights of an attention on its native grid.
+    """The token weights of an attention on its native grid, with those of some hidden channels.
 
-    Args:
-        attn: The attention of a block.
-        channels: Hidden channels, from 0, whose field is wanted as well.
-
-    Returns:
-        dict[str, Tensor]: (H0, W0) each: ``'alpha'``, in the recurrent form ``'beta'``, and
-        ``alpha * M`` as its mean over the channels and for each of ``channels``. Where a recurrent
-        mask acts at the read-out, M itself stands in place of ``alpha * M``.
+    Returns (H0, W0) each: ``'alpha'``, in the recurrent form ``'beta'``, and ``alpha * M`` as its
+    mean over the channels and for each of ``channels``. Where a recurrent mask acts at the read-
+    out, M itself stands in place of ``alpha * M``.
 
     Raises:
         ValueError: If there is no such channel.
@@ -119,12 +110,7 @@ def token_fields(attn: VMISA, channels: Sequence[int] = ()) -> dict[str, Tensor]
 
 @torch.no_grad()
 def measure_context(backbone: VMINet, images: Tensor) -> dict[str, Magnitudes]:
-    """Measure the two parts of every block's output while the backbone sees some images.
-
-    Args:
-        backbone: The backbone, in evaluation mode.
-        images: (B, 3, H, W), normalized.
-    """
+    """Measure the two parts of every block's output while a backbone sees images."""
     found: dict[str, Magnitudes] = {}
 
     def note(name: str, attn: VMISA, inputs: tuple[Tensor]) -> None:
@@ -166,15 +152,10 @@ def _magnitudes(attn: VMISA, query: Tensor, key: Tensor) -> Magnitudes:
 
 
 def receptive_field(backbone: nn.Module, images: Sequence[Tensor]) -> Tensor:
-    """The effective receptive field of the center of the last map (Luo et al., 2016).
+    """The effective receptive field of the center of the last map (Luo et al., 2016), (H, W).
 
-    Args:
-        backbone: From images to a sequence of maps, in evaluation mode.
-        images: (1, 3, H, W) each, normalized, all of one size.
-
-    Returns:
-        Tensor: (H, W), the absolute gradient of the sum of all channels of that token with respect
-        to a pixel, summed over its colors, mean over the images.
+    The absolute gradient of the sum of all channels of that token with respect to a pixel, summed
+    over its colors, mean over images (1, 3, H, W) of one size.
     """
     total = torch.zeros_like(images[0][0, 0])
     for image in images:

@@ -19,11 +19,8 @@ AREAS = (0.5, 0.99)  # fractions of a receptive field whose size is told
 
 
 def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) -> Path:
-    """Draw token weights into a PNG file: blue below zero, red above, each scaled by itself.
-
-    Args:
-        path: The file; its folder is made.
-        blocks: For each block its fields (H0, W0), all blocks the same ones.
+    """Draw the fields (H0, W0) of blocks into a PNG file: blue below zero, red above, each scaled
+    by itself.
     """
     number = len(next(iter(blocks.values())))
     columns = number * min(max(1, MAX_COLUMNS // number), len(blocks))
@@ -43,12 +40,7 @@ def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) ->
 
 
 def save_fractions(path: str | Path, measured: Sequence[Mapping[str, Magnitudes]]) -> Path:
-    """Draw the context fraction over the blocks into a PNG file.
-
-    Args:
-        path: The file; its folder is made.
-        measured: For each image, or batch of them, the magnitudes of every block.
-    """
+    """Draw the context fraction of images, or batches, over the blocks into a PNG file."""
     names = list(measured[0])
     fractions = torch.cat(
         [torch.stack([found[name].fractions for name in names], 1) for found in measured]
@@ -85,14 +77,7 @@ def save_fraction_maps(
     measured: Sequence[Mapping[str, Magnitudes]],
     blocks: Sequence[str],
 ) -> Path:
-    """Draw the context fraction at every token into a PNG file: images as rows, blocks as columns.
-
-    Args:
-        path: The file; its folder is made.
-        samples: The images.
-        measured: For each image, a batch of its own, the magnitudes of every block.
-        blocks: The names of the blocks to be drawn.
-    """
+    """Draw the context fraction at every token into a PNG file: images are rows, blocks columns."""
     width = (1 + len(blocks)) * CELL_INCHES + 0.8
     figure = new_figure(width, len(samples) * (CELL_INCHES * typical_aspect(samples) + 0.2))
     grid = figure.subplots(len(samples), 1 + len(blocks), squeeze=False)
@@ -108,13 +93,7 @@ def save_fraction_maps(
 
 
 def save_receptive_field(path: str | Path, field: Tensor, title: str = '') -> Path:
-    """Draw a receptive field (H, W) into a PNG file, on a logarithmic scale.
-
-    Args:
-        path: The file; its folder is made.
-        field: From :func:`vminet_mm.visualization.context_maps.receptive_field`.
-        title: A line above.
-    """
+    """Draw a receptive field (H, W) into a PNG file, on a logarithmic scale."""
     values = field.double().cpu()
     height, width = values.shape
     figure = new_figure(5.0, 3.8 * min(max(height / width, 0.5), 1.5) + 1.0)

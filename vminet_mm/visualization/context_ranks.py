@@ -21,8 +21,7 @@ MASKS = ('none', 'block', 'band', 'tril')  # of Table 4; 'hybrid' takes the last
 def numerical_rank(matrix: Tensor) -> int:
     """Number of singular values above ``max(L, D) * eps * largest``, with eps of float32.
 
-    Args:
-        matrix: (L, D). It is decomposed in float64, but its entries have float32's precision.
+    The matrix (L, D) is decomposed in float64, but its entries have float32's precision.
     """
     tolerance = max(matrix.shape) * torch.finfo(torch.float32).eps
     return int(torch.linalg.matrix_rank(matrix.double(), rtol=tolerance))

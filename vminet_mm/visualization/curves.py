@@ -56,10 +56,9 @@ class RunCurves:
 
 
 def read_curves(path: str | Path) -> RunCurves:
-    """Read the curves of a run; starts that resumed it are joined, the later one counts.
+    """Read the curves of a work dir, of one of its starts, or of a JSON file of scalars.
 
-    Args:
-        path: A work dir, the folder of one of its starts, or a JSON file of scalars.
+    Starts that resumed a run are joined, the later one counts.
 
     Raises:
         ValueError: If nothing was logged there.
@@ -120,11 +119,7 @@ def save_curves(
 ) -> Path:
     """Draw curves into a PNG file: a panel for each key, a color for each run.
 
-    Args:
-        path: The file; its folder is made.
-        runs: The runs.
-        keys: From :func:`choose_keys`.
-        log_y: Logarithmic scale for what is logged in training.
+    The scale of what is logged in training may be logarithmic.
     """
     rows = -(-len(keys) // MAX_COLUMNS)
     columns = -(-len(keys) // rows)

@@ -39,11 +39,8 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 def svg_text(figure: Figure, label: str) -> str:
     """A figure as an ``<svg>`` element for a page, as wide as the page lets it be.
 
-    Text stays text, in the font of the page, and nothing is painted behind the figure.
-
-    Args:
-        figure: The figure.
-        label: What it shows, for those who cannot see it.
+    Text stays text, in the font of the page, and nothing is painted behind the figure. The label
+    says what it shows for those who cannot see it.
     """
     _show_names_as_written(figure)
     buffer = io.StringIO()

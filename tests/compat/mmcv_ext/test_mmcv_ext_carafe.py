@@ -72,7 +72,7 @@ def test_carafe_naive_is_the_same(device):
         assert_close(mine, wanted.grad.cpu().double())
 
 
-def test_carafe_of_a_centerd_kernel_repeats_pixels(device):
+def test_carafe_of_a_centered_kernel_repeats_pixels(device):
     features = torch.randn(1, 2, 3, 4, device=device)
     masks = torch.zeros(1, 9, 6, 8, device=device)
     masks[:, 4] = 1

@@ -11,18 +11,14 @@ from .common import op, upcast
 def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Focal loss of every logit, each a binary problem.
+    """Focal loss of every logit (N, C), each a binary problem, written to output (N, C).
+
+    Of a target (N,) outside 0 .. C-1 all classes are negative. weight (C,) is that of a row by its
+    class, or empty; rows of no class have weight 1. The positive class counts alpha, the others 1 -
+    alpha.
 
     mmcv takes log(max(p, 1.2e-38)) of a rounded p, which ends at 87 for any logit above 17 of a
     wrong class; here the logarithm is exact, as in mmdet's own CPU version.
-
-    Args:
-        input: (N, C) logits.
-        target: (N,) class indices; outside 0 .. C-1 all classes are negative.
-        weight: (C,) weight of a row by its class, or empty. Rows of no class have weight 1.
-        output: (N, C), written.
-        gamma: Focusing exponent.
-        alpha: Weight of the positive class; the negatives have 1 - alpha.
     """
     input, weight = upcast(input, weight)
     loss = _focal(-input, gamma).mul_(1 - alpha)
@@ -45,15 +41,10 @@ def sigmoid_focal_loss_backward(
 def softmax_focal_loss_forward(
     softmax: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Focal loss of each row's class.
+    """Focal loss of each row's class from probabilities (N, C), written to output (N,).
 
-    Args:
-        softmax: (N, C) probabilities.
-        target: (N,) class indices; rows with a negative one are ignored.
-        weight: (C,) weight of a row by its class, or empty.
-        output: (N,), written.
-        gamma: Focusing exponent.
-        alpha: Factor.
+    Rows with a negative target (N,) are ignored. weight (C,) is that of a row by its class, or
+    empty.
     """
     softmax, weight = upcast(softmax, weight)
     own = _own_class(softmax, target)[:, 0]

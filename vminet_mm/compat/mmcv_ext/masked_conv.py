@@ -21,17 +21,10 @@ def masked_im2col_forward(
     pad_h: int,
     pad_w: int,
 ) -> None:
-    """Gather the windows of the chosen positions.
+    """Gather the windows of N positions of im (1, C, H, W) to col (C * kernel_h * kernel_w, N).
 
-    Args:
-        im: (1, C, H, W).
-        mask_h_idx: (N,) rows of the positions.
-        mask_w_idx: (N,) their columns.
-        col: (C * kernel_h * kernel_w, N), written.
-        kernel_h: Window height.
-        kernel_w: Window width.
-        pad_h: Zeros above; as many below as any window needs.
-        pad_w: Zeros to the left; as many to the right as any window needs.
+    mask_h_idx and mask_w_idx (N,) are rows and columns. pad_h and pad_w are zeros above and to the
+    left; below and to the right there are as many as any window needs.
     """
     # A position is one of the input, so with little padding its window may leave even that.
     below, right = max(pad_h, kernel_h - 1 - pad_h), max(pad_w, kernel_w - 1 - pad_w)

@@ -24,13 +24,8 @@ def ms_deform_attn_forward(
 ) -> Tensor:
     """Weighted sum of bilinear samples, (B, Q, M * D).
 
-    Args:
-        value: (B, S, M, D).
-        spatial_shapes: (L, 2), height and width of each level.
-        level_start_index: (L,), the first of each level's positions.
-        sampling_loc: (B, Q, M, L, P, 2), x and y from 0 to 1.
-        attn_weight: (B, Q, M, L, P).
-        im2col_step: Batch size of the compiled operator.
+    Of value (B, S, M, D), height and width of each level (L, 2), the first of its positions (L,),
+    sampling_loc (B, Q, M, L, P, 2) with x and y from 0 to 1, and attn_weight (B, Q, M, L, P).
     """
     dtype = value.dtype
     value, sampling_loc, attn_weight = upcast(value, sampling_loc, attn_weight)

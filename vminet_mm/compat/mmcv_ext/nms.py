@@ -11,13 +11,10 @@ _NAIVE, _LINEAR, _GAUSSIAN = 0, 1, 2
 
 @op
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
-    """Indices of the kept boxes by falling score.
+    """Indices of the kept boxes (N, 4), x1, y1, x2, y2, by falling score (N,).
 
-    Args:
-        boxes: (N, 4), x1, y1, x2, y2.
-        scores: (N,).
-        iou_threshold: A box goes if its IoU with a kept box is above this.
-        offset: 1 if coordinates are pixel indices, so that a width is x2 - x1 + 1.
+    A box goes if its IoU with a kept box is above the threshold. The offset is 1 if coordinates are
+    pixel indices, so that a width is x2 - x1 + 1.
     """
     boxes, scores = upcast(boxes, scores)
     if offset:
@@ -40,15 +37,9 @@ def softnms(
 ) -> Tensor:
     """Soft-NMS: lower the scores of overlapping boxes. Returns the M kept indices.
 
-    Args:
-        boxes: (N, 4).
-        scores: (N,).
-        dets: (N, 5), receives boxes and new scores in its first M rows.
-        iou_threshold: Where naive and linear decay begin, inclusive.
-        sigma: Width of the Gaussian decay.
-        min_score: Boxes that fall below it are dropped.
-        method: 0 naive, 1 linear, 2 Gaussian.
-        offset: As in `nms`.
+    The first M rows of dets (N, 5) receive boxes (N, 4) and new scores. Naive (method 0) and linear
+    decay (1) begin at the IoU threshold, inclusive; sigma is the width of the Gaussian decay (2).
+    Boxes that fall below min_score are dropped. For offset see `nms`.
     """
     index = torch.arange(len(boxes), device=boxes.device)
     boxes, scores = upcast(boxes, scores)
@@ -74,9 +65,8 @@ def softnms(
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     """Groups of indices: each kept box, then the boxes that it suppressed, by falling score.
 
-    Args:
-        dets: (N, 5), boxes and scores.
-        iou_threshold: A box joins a group if its IoU is this or above. (`nms` wants above.)
+    dets (N, 5) are boxes and scores. A box joins a group if its IoU is the threshold or above.
+    (`nms` wants above.)
     """
     (dets,) = upcast(dets)
     order = dets[:, 4].sort(descending=True, stable=True).indices

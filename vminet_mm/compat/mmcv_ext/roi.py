@@ -28,22 +28,15 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Average or maximum of bilinear samples in each bin of each RoI.
+    """Average (pool_mode 1) or maximum (0) of bilinear samples in each bin of each RoI.
 
-    Args:
-        input: (B, C, H, W).
-        rois: (K, 5).
-        output: (K, C, aligned_height, aligned_width), written.
-        argmax_y: Like output for the max mode, where it receives the row of the winning sample
-            within its bin, -1 for none. (mmcv keeps coordinates there, which half precision rounds
-            by whole pixels.)
-        argmax_x: The same for the column.
-        aligned_height: Bins down.
-        aligned_width: Bins across.
-        spatial_scale: RoI coordinates times this are coordinates of input.
-        sampling_ratio: Samples a bin and direction; 0 for one a pixel.
-        pool_mode: 0 max, 1 average.
-        aligned: Shift by half a pixel, which puts pixel centers at halves.
+    Samples of input (B, C, H, W) at RoIs (K, 5) times spatial_scale go to output (K, C,
+    aligned_height, aligned_width): sampling_ratio samples a bin and direction, 0 for one a pixel.
+    aligned shifts by half a pixel, which puts pixel centers at halves.
+
+    Of the max mode argmax_y and argmax_x, shaped like output, receive row and column of the winning
+    sample within its bin, -1 for none. (mmcv keeps coordinates there, which half precision rounds
+    by whole pixels.)
     """
     input, rois = upcast(input, rois)
     size = (aligned_height, aligned_width)
@@ -118,18 +111,12 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Maximum over the pixels that each bin of each RoI touches.
+    """Maximum over the pixels that each bin of each RoI (K, 5) times spatial_scale touches.
+
+    output (K, C, pooled_height, pooled_width) is written, and argmax alike with y * W + x of the
+    maximum, -1 where a bin is empty. x2 and y2 are inside the box.
 
     Not torchvision's RoIPool: that one rounds the RoI to whole pixels first.
-
-    Args:
-        input: (B, C, H, W).
-        rois: (K, 5); x2 and y2 are inside the box.
-        output: (K, C, pooled_height, pooled_width), written.
-        argmax: Like output, receives y * W + x of the maximum, -1 where a bin is empty.
-        pooled_height: Bins down.
-        pooled_width: Bins across.
-        spatial_scale: RoI coordinates times this are coordinates of input.
     """
     input, rois = upcast(input, rois)
     height, width = input.shape[2:]

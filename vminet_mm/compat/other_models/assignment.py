@@ -13,12 +13,8 @@ from ..patching import mark_active
 def assign(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Match rows and columns at the minimum cost, like ``motmetrics.lap.linear_sum_assignment``.
 
-    Args:
-        costs: (N, M); what is not finite must not be matched.
-
-    Returns:
-        tuple: Rows and columns of the matches. As many are made as there can be; among those the
-        sum of costs is minimal.
+    What is not finite in the costs (N, M) is not matched. As many matches are made as there can be;
+    among those the sum of costs is minimal. Returns their rows and columns.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -36,16 +32,11 @@ def assign(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def lapjv(
     cost: np.ndarray, extend_cost: bool = False, cost_limit: float = np.inf
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Match rows and columns, where no match costs more than the limit, like ``lap.lapjv``.
+    """Match rows and columns of a cost (N, M) like ``lap.lapjv``, none above the limit.
 
-    Args:
-        cost: (N, M).
-        extend_cost: Accepted and without effect: N and M may differ in any case.
-        cost_limit: Leaving one row and one column alone costs as much as this.
-
-    Returns:
-        tuple: The cost of the matches; the column of each row, and the row of each column, -1 for
-        none.
+    Leaving one row and one column alone costs as much as the limit. N and M may differ whatever
+    ``extend_cost`` is. Returns the cost of the matches, the column of each row and the row of each
+    column, -1 for none.
     """
     from scipy.optimize import linear_sum_assignment
 

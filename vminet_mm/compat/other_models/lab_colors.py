@@ -8,10 +8,9 @@ from ..patching import mark_active
 
 
 def rgb2lab(image: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* of an sRGB image under D65, like ``skimage.color.rgb2lab``.
+    """CIE L*a*b* of an sRGB image (H, W, 3) under D65, like ``skimage.color.rgb2lab``.
 
-    Args:
-        image: (H, W, 3), from 0 to 255 if of integers and to 1 otherwise.
+    Integers are from 0 to 255, other values to 1.
     """
     import cv2
 

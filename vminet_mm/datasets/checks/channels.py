@@ -9,14 +9,7 @@ from .report import Report, some
 
 
 def check_channels(report: Report, cfg: Config, split: str, channels: set[int]) -> None:
-    """Check that all images have the channels that backbone and normalization take.
-
-    Args:
-        report: Takes the problems.
-        cfg: The config.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        channels: What the opened images have.
-    """
+    """Check that all opened images have the channels that backbone and normalization take."""
     if len(channels) > 1:
         report.problem(
             f'{split}: images of {" and ".join(map(str, sorted(channels)))} channels in one set',

@@ -42,14 +42,7 @@ def difference(names: Sequence[str], other: Sequence[str]) -> str:
 
 
 def note_classes(report: Report, split: str, leaf: dict, classes: tuple[str, ...]) -> None:
-    """Keep the classes of a split, which all parts of its data set must share.
-
-    Args:
-        report: Takes them, and the problem if they differ.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        leaf: The config of the part.
-        classes: The names of the part's classes.
-    """
+    """Keep the classes of a split, which all parts of its data set must share."""
     first = report.classes.setdefault(split, classes)
     if classes != first:
         source = next(iter(dataset_paths(leaf)), 'another part')
@@ -82,13 +75,9 @@ def reads_masks(cfg: Config, split: str) -> bool:
 
 
 def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = True) -> None:
-    """Class counts of the heads, and the k of top-k accuracy, against the number of classes.
+    """Class counts of the heads, and the k of top-k accuracy, against those of the data.
 
-    Args:
-        report: Takes the problems.
-        cfg: The config.
-        number: How many classes the data have.
-        more_is_wrong: Whether a head must not have more classes than the data, which trains.
+    A head with more classes than the data have trains, so it may be no problem (``more_is_wrong``).
     """
     settings = dict(cfg.items())
     model = settings.get('model') or {}

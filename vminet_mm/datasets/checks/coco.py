@@ -93,15 +93,7 @@ def _needs_objects(split: str, dataset: Any) -> bool:
 def _check_lists(
     report: Report, split: str, dataset: Any, content: dict, masks: int | None = None
 ) -> None:
-    """Check what an annotation file says, and whether it fits the config.
-
-    Args:
-        report: Takes the findings.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        dataset: The data set.
-        content: The annotation file.
-        masks: How many masks to decode; None decodes all.
-    """
+    """Check what an annotation file says, some of its masks or all, and if it fits the config."""
     images, objects, categories = (content[key] for key in LISTS)
     have_sizes = _check_images(report, split, images)
     classes = dataset.metainfo['classes']

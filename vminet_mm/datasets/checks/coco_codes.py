@@ -13,8 +13,7 @@ MAX_PARTS = 7  # of a number of 32 bits
 def code_runs(code: Any) -> np.ndarray | None:
     """The lengths of the runs of a code, of 0 and 1 in turn; None if it is no code.
 
-    Args:
-        code: What ``segmentation`` is: a dict whose ``counts`` are numbers or a compressed text.
+    A code is a dict whose ``counts`` are numbers or a compressed text.
     """
     counts = code.get('counts') if isinstance(code, dict) else None
     if isinstance(counts, str):

@@ -50,17 +50,7 @@ KEYS: dict[str, dict[str, tuple[Callable[[Any], bool], str] | None]] = dict(
 
 
 def check_entries(report: Report, split: str, path: object, content: dict[str, list]) -> bool:
-    """Check the keys of all entries, and that ids and names can be compared and sorted.
-
-    Args:
-        report: Takes the problems.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        path: The annotation file.
-        content: Its lists.
-
-    Returns:
-        bool: Whether all is there.
-    """
+    """Check the keys of all entries, and the kinds of ids and names; whether all is there."""
     before = len(report.problems)
     for kind, keys in KEYS.items():
         for key, rule in keys.items():

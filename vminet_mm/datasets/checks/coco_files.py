@@ -18,14 +18,7 @@ QUICK_SIZES = 16  # read before every training
 
 
 def check_files(report: Report, split: str, folder: Path, names: list[str]) -> None:
-    """Check that the listed images are on the disk.
-
-    Args:
-        report: Takes the findings.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        folder: What the names are relative to.
-        names: ``file_name`` of each listed image.
-    """
+    """Check that the listed images are on the disk."""
     number = _check_there(report, split, folder, names)
     report.fact('images', f'{len(names)} listed, {number} found in {folder}')
     # a look into the folder itself, not below: names may hold folders
@@ -36,14 +29,7 @@ def check_files(report: Report, split: str, folder: Path, names: list[str]) -> N
 
 
 def check_some_files(report: Report, split: str, folder: Path, images: list[dict]) -> None:
-    """Look for some of the listed images, and compare the sizes of a few.
-
-    Args:
-        report: Takes the findings.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        folder: What the names are relative to.
-        images: Entries with ``file_name``, ``width`` and ``height``.
-    """
+    """Look for some of the listed images, and compare the sizes of a few."""
     spread = images[:: max(len(images) // QUICK_FILES, 1)]
     if _check_there(report, split, folder, [image['file_name'] for image in spread]) == len(spread):
         _check_sizes_of(report, split, folder, images[:: max(len(images) // QUICK_SIZES, 1)])
@@ -105,16 +91,7 @@ def check_sizes(
     samples: int,
     rng: np.random.Generator,
 ) -> None:
-    """Compare listed sizes with those of the images as they are loaded, EXIF orientation applied.
-
-    Args:
-        report: Takes the findings.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        folder: What the names are relative to.
-        images: Entries with ``file_name``, ``width`` and ``height``.
-        samples: How many images to look at, at least :data:`MAX_SIZES`.
-        rng: Chooses them.
-    """
+    """Compare listed sizes with those of images as they are loaded, EXIF orientation applied."""
     number = min(len(images), max(samples, MAX_SIZES))
     chosen = sorted(rng.choice(len(images), number, replace=False))
     _check_sizes_of(report, split, folder, [images[index] for index in chosen])

@@ -23,10 +23,6 @@ def fix_annotations(source: str | Path, target: str | Path) -> dict[str, int]:
     list, and the box takes the place of an absent segmentation. Backslashes in ``file_name`` become
     slashes. Of categories of one name those without objects are removed.
 
-    Args:
-        source: The annotation file.
-        target: The copy. It must not be the source.
-
     Returns:
         dict[str, int]: How many entries each correction changed.
 

@@ -27,13 +27,7 @@ def check_masks(
 ) -> None:
     """Check that each object has a mask that mmdet and pycocotools can read, and that fits its box.
 
-    Args:
-        report: Takes the findings.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        images: Entries with ``id``, ``height`` and ``width``.
-        objects: Entries of the annotation list, whose ``bbox`` is four numbers.
-        is_needed: Whether the pipeline loads masks or the evaluator compares them.
-        number: How many masks to decode; None decodes all.
+    So many masks are decoded, or all; none where the config needs none.
     """
     before = len(report.problems)
     sizes = {image['id']: (image['height'], image['width']) for image in images}
@@ -126,12 +120,7 @@ def _check_form(report: Report, split: str, sizes: dict, objects: list[dict]) ->
 
 
 def _fault(code: Any, reach: float) -> str | None:
-    """What keeps a segmentation from being a mask; None if it is sound.
-
-    Args:
-        code: The segmentation.
-        reach: How far from the corner of its image a polygon may lie.
-    """
+    """What keeps a segmentation, within so many pixels of its image's corner, from being a mask."""
     if not code:
         return 'empty'
     if isinstance(code, dict):

@@ -46,14 +46,7 @@ def check_evaluation(report: Report, split: str, objects: list[dict]) -> None:
 
 
 def check_boxes(report: Report, split: str, images: list[dict], objects: list[dict]) -> None:
-    """Check whether boxes are normalized, given by their corners, or reach beyond the image.
-
-    Args:
-        report: Takes the findings.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        images: Entries with ``id``, ``width`` and ``height``.
-        objects: Entries whose ``bbox`` is four numbers.
-    """
+    """Check whether boxes are normalized, given by their corners, or reach beyond the image."""
     sizes = {image['id']: (image['width'], image['height']) for image in images}
     known = [entry for entry in objects if entry['image_id'] in sizes]
     if not known:
@@ -100,15 +93,9 @@ def check_usable(
     usable: list[dict],
     is_needed: bool = True,
 ) -> None:
-    """Check that at least one object survives mmdet's own filters.
+    """Check that at least one object survives mmdet's own filters, if there must be any.
 
-    Args:
-        report: Takes the findings.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        classes: Names of the config's classes.
-        content: The annotation file.
-        usable: Objects whose box mmdet keeps.
-        is_needed: Whether a list without any object is of no use.
+    ``usable`` are the objects whose box mmdet keeps.
     """
     ids = {c['id'] for c in content['categories'] if c['name'] in classes}
     reasons = {
@@ -134,14 +121,9 @@ def check_usable(
 
 
 def self_evaluate(content: dict, metric: str) -> float:
-    """Evaluate the ground truth of an annotation file against itself with pycocotools.
+    """Evaluate the ground truth of an annotation file against itself, ``'bbox'`` or ``'segm'``.
 
-    Args:
-        content: The annotation file; it is not changed.
-        metric: ``'bbox'`` or ``'segm'``.
-
-    Returns:
-        float: Average precision: 1 for a file that can be evaluated, -1 without an object.
+    The average precision is 1 for a file that can be evaluated, -1 without an object.
     """
     with redirect_stdout(StringIO()):
         ground_truth = COCO()

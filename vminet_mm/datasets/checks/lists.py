@@ -14,11 +14,9 @@ JUNK = ('Thumbs.db', 'desktop.ini')
 
 
 def explain_absent(ann_file: str, suffix: str = '') -> str | None:
-    """Why the images of a list may be missing, by how the list is written; None if it is sound.
+    """Why images of a list, a line each, may be missing by how it is written, or None.
 
-    Args:
-        ann_file: A text file, a line an image.
-        suffix: What the reader adds to each line.
+    The reader adds the suffix to each line.
     """
     path = Path(ann_file or '')
     if path.suffix != '.txt' or not path.is_file():
@@ -37,14 +35,9 @@ def explain_absent(ann_file: str, suffix: str = '') -> str | None:
 
 
 def unread_suffixes(folder: str | Path, suffixes: str | tuple[str, ...]) -> dict[str, int]:
-    """Files in a folder and its sub-folders that a reader of some suffixes skips.
+    """Count the files in a folder and below that a reader skips, by suffix, but hidden ones.
 
-    Args:
-        folder: The folder.
-        suffixes: One suffix, which is read as it is written, or several, in upper case too.
-
-    Returns:
-        dict[str, int]: How many, by suffix; hidden files are left out.
+    A single suffix is read as it is written, of several upper case, too.
     """
     counts: Counter[str] = Counter()
     for path in Path(folder).rglob('*'):

@@ -98,10 +98,6 @@ class Report:
 def set_option(path: str, value: object) -> str:
     """How to give a config a text: an option, or where a shell or MMEngine would read it otherwise,
     such as one with spaces, what to write in the config.
-
-    Args:
-        path: The dotted name of the option.
-        value: The text, or what is written as one.
     """
     text = str(value)
     if shlex.quote(text) == text and DictAction._parse_iterable(text) == text:

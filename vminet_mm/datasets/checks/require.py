@@ -36,10 +36,6 @@ LIST_CHECKS: dict[str, Callable[[Report, str, Any], None]] = {
 def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
     """Raise for annotations that would stop a run in its midst, or teach it something wrong.
 
-    Args:
-        cfg: The config, whose files are there.
-        splits: Which data sets are needed: ``'train'``, ``'val'``, ``'test'``.
-
     Raises:
         ConfigError: Naming all that is wrong, each with its fix.
     """

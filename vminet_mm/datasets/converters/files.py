@@ -25,11 +25,8 @@ def new_folder(folder: Path) -> Path:
 def write_coco(path: Path, images: list[dict], objects: list[dict], classes: Iterable[str]) -> None:
     """Write an annotation file of COCO; objects are numbered from 1 and are no crowds.
 
-    Args:
-        path: The file.
-        images: ``id``, ``file_name``, ``width`` and ``height`` of each image.
-        objects: ``image_id``, ``category_id``, ``bbox``, ``area`` and ``segmentation`` of each.
-        classes: Names of the classes, numbered from 1.
+    Images need no more than ``id``, ``file_name``, ``width`` and ``height``; objects ``image_id``,
+    ``category_id``, ``bbox``, ``area`` and ``segmentation``. Classes are numbered from 1.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     content = dict(

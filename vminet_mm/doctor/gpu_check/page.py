@@ -10,12 +10,7 @@ MAX_LINES = 60  # of what a command printed; the log has it all
 
 
 def as_page(outcomes: Sequence[Outcome], command: str) -> str:
-    """A table of the steps, then what each printed.
-
-    Args:
-        outcomes: Of all commands, in order.
-        command: How the check was started.
-    """
+    """A table of the steps, then what each printed."""
     titles = {step.name: step.title for step in STEPS}
     lines = [
         '# What a GPU does',

@@ -39,14 +39,7 @@ class Outcome:
 
 
 def run_steps(steps: Sequence[Step], plan: Plan, minutes: float, log: TextIO) -> list[Outcome]:
-    """Run steps in order; what one leaves of its time goes to those after it.
-
-    Args:
-        steps: Which.
-        plan: What they are told.
-        minutes: For all together.
-        log: Gets all output, line by line.
-    """
+    """Run steps in order, all output logged; what one leaves of the time goes to those after it."""
     end, outcomes = time.monotonic() + 60 * minutes, []
     for index, step in enumerate(steps):
         left = end - time.monotonic()
@@ -77,13 +70,7 @@ def _run_step(step: Step, plan: Plan, end: float, log: TextIO) -> list[Outcome]:
 def run_command(command: Command, seconds: float, log: TextIO) -> tuple[int | None, str]:
     """Run a command, and end it with all processes that it started when its time is up.
 
-    Args:
-        command: The words.
-        seconds: How long it may run.
-        log: Gets stdout, then stderr.
-
-    Returns:
-        tuple[int | None, str]: The exit code, None where time was up, and stdout.
+    Returns the exit code, None where time was up, and stdout.
     """
     streams = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     try:

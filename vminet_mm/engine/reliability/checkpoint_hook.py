@@ -24,8 +24,7 @@ _PARTIAL = '.partial'
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file under another name and give it its own when it is whole and on the disk.
 
-    Args:
-        path: The file.
+    Yields what to write instead, in the same folder. It is removed if the block fails.
 
     Yields:
         Path: What to write instead, in the same folder. It is removed if the block fails.

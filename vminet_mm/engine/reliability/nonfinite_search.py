@@ -55,10 +55,7 @@ class Finding:
 def search(model: nn.Module, batch: Any, optim_wrapper: OptimWrapper) -> Finding:
     """Compute the loss of a batch as a training step does, and look at the output of every layer.
 
-    Args:
-        model: In its training mode, without a wrapper.
-        batch: As the data loader gives it.
-        optim_wrapper: Knows the precision of the forward pass.
+    The model is without wrapper; that of the optimizer knows the precision of the forward pass.
     """
     found = Finding(images=image_names(batch), weights=non_finite_weights(model))
     try:

@@ -108,13 +108,9 @@ class EndlessBatches:
 def number_draws(
     loader: DataLoader, seed: int, progress: Callable[[], tuple[int, int]], endless: bool
 ) -> None:
-    """Have a data loader seed the generators before each sample.
+    """Have a data loader, not yet iterated, seed the generators before each sample.
 
-    Args:
-        loader: Built and not yet iterated; changed in progress.
-        seed: The run's.
-        progress: See :class:`NumberedBatches`.
-        endless: Whether the batches go on after a pass over the data.
+    For ``progress`` see :class:`NumberedBatches`; endless batches go on after a pass over the data.
     """
     if loader.batch_sampler is None:  # samples are not batched: nothing that can be numbered
         return

@@ -53,12 +53,8 @@ class ResumePoint:
 def resume_from(cfg: Config, checkpoint: str | None) -> ResumePoint | None:
     """Set up a config to resume a run: its checkpoint, and its seed if the config has none.
 
-    Args:
-        cfg: The config, changed in place.
-        checkpoint: The file or address, or None for the latest whole one of ``cfg.work_dir``.
-
-    Returns:
-        ResumePoint: None where the run left no checkpoint, so that it begins as it did before.
+    Without a checkpoint the latest whole one of ``cfg.work_dir`` is taken. Returns None where the
+    run left none, so that it begins as it did before.
 
     Raises:
         ConfigError: If none of the checkpoints in the work dir is whole.

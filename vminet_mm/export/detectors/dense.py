@@ -40,16 +40,9 @@ class Candidates(NamedTuple):
 
 
 def decode(coder: Any, priors: Tensor, deltas: Tensor, size: Tensor) -> Tensor:
-    """Boxes of a batch, clipped to the image if the coder clips.
+    """Boxes (B, N, C * 4) of priors, (B, N, 4) boxes or (B, N, 2) points, by a box coder of mmdet.
 
-    Args:
-        coder: A box coder of mmdet.
-        priors: (B, N, 4) boxes, or (B, N, 2) points.
-        deltas: (B, N, C * 4).
-        size: (2,) float, height and width of the image.
-
-    Returns:
-        Tensor: (B, N, C * 4).
+    They are clipped to the size (2,), height and width of the image, if the coder clips.
     """
     with warnings.catch_warnings():  # mmdet would rather be given single images
         warnings.simplefilter('ignore')
@@ -93,11 +86,9 @@ class DenseHead(nn.Module):
         self.register_buffer('score_threshold', torch.tensor(minimum))
 
     def forward(self, maps: tuple[Tensor, ...], size: Tensor) -> Found:
-        """The boxes of each image, by falling score.
+        """The boxes of each image, by falling score, from the maps (B, C, h, w) of the neck.
 
-        Args:
-            maps: Of the neck, (B, C, h, w) each.
-            size: (2,) float, height and width of the images less their padding.
+        ``size`` (2,) is height and width of the images less their padding.
         """
         outs = self.head(maps)
         sizes = [tuple(x.shape[-2:]) for x in outs[0]]

@@ -20,16 +20,11 @@ WORTHLESS = -0.5  # between it and the lowest real score
 def non_max_suppression(
     boxes: Tensor, scores: Tensor, max_output: int, iou_threshold: float
 ) -> Tensor:
-    """ONNX's NonMaxSuppression; candidates whose score is below 0 are left out.
+    """ONNX's NonMaxSuppression of boxes (B, N, 4) with scores (B, C, N).
 
-    Args:
-        boxes: (B, N, 4), two opposite corners.
-        scores: (B, C, N).
-        max_output: The largest number of boxes that are kept, for each image and class.
-        iou_threshold: A box goes if its IoU with a kept box is above this.
-
-    Returns:
-        Tensor: (M, 3) int64, rows of image, class and box, sorted by these and by falling score.
+    Candidates whose score is below 0 are left out; of each image and class at most ``max_output``
+    are kept, whose IoU with those kept before is not above the threshold. Returns (M, 3) int64,
+    rows of image, class and box, sorted by these and by falling score.
     """
     rows = []
     for image, classes in enumerate(scores):
@@ -65,11 +60,7 @@ def onnx_translation() -> dict[Any, Any]:
 
 
 def iou_threshold(nms: dict | None, part: str) -> float:
-    """The threshold of a config's ``nms``, if it is of the kind that ONNX has.
-
-    Args:
-        nms: Such as ``dict(type='nms', iou_threshold=0.5)``.
-        part: Whose it is, for the error.
+    """The threshold of a config's ``nms``, if it is of the kind that ONNX has; ``part`` says whose.
 
     Raises:
         ConfigError: If it is of another kind.
@@ -88,12 +79,9 @@ def iou_threshold(nms: dict | None, part: str) -> float:
 
 
 def apart(boxes: Tensor, groups: Tensor, extent: Tensor) -> Tensor:
-    """Boxes moved so that those of different groups do not overlap, by as much as mmcv moves them.
+    """Boxes (..., N, 4) moved so that those of different groups (..., N) do not overlap.
 
-    Args:
-        boxes: (..., N, 4).
-        groups: (..., N), number of the class or level.
-        extent: Broadcastable to (..., N), from :func:`extents`.
+    By as much as mmcv moves them; the extent is from :func:`extents`.
     """
     return boxes + (groups.to(boxes) * (extent + 1))[..., None]
 
@@ -101,8 +89,6 @@ def apart(boxes: Tensor, groups: Tensor, extent: Tensor) -> Tensor:
 def extents(boxes: Tensor, scores: Tensor) -> Tensor:
     """The largest coordinate of the candidates of each image, (B,).
 
-    Args:
-        boxes: (B, N, 4).
-        scores: (B, N), :data:`DROPPED` of those that do not count.
+    Of boxes (B, N, 4) with scores (B, N), :data:`DROPPED` of those that do not count.
     """
     return torch.where((scores > WORTHLESS)[..., None], boxes, 0.0).flatten(1).amax(1)

@@ -9,15 +9,9 @@ from .nms import DROPPED, apart, extents, iou_threshold, non_max_suppression
 
 
 def region_features(extractor: nn.Module, maps: tuple[Tensor, ...], rois: Tensor) -> Tensor:
-    """The features of RoIs, each from the map of its level, by ONNX's RoiAlign.
+    """The features (N, C, h, w) of RoIs (N, 5), image and box, by ONNX's RoiAlign.
 
-    Args:
-        extractor: mmdet's SingleRoIExtractor.
-        maps: Of the neck, (B, C, h, w) each.
-        rois: (N, 5), image and box.
-
-    Returns:
-        Tensor: (N, C, h, w).
+    Each is from the map of its level, of the maps (B, C, h, w) of the neck.
     """
     maps = maps[: extractor.num_inputs]
     level = extractor.map_roi_levels(rois, len(maps))
@@ -88,13 +82,9 @@ class RegionHead(nn.Module):
         self.register_buffer('score_threshold', torch.tensor(float(head.test_cfg.score_thr)))
 
     def find(self, maps: tuple[Tensor, ...], proposals: Found, size: Tensor, batch: int) -> Found:
-        """The objects.
+        """The objects among the proposals of the RPN, for a number of images.
 
-        Args:
-            maps: Of the neck.
-            proposals: Of the RPN.
-            size: (2,) float, height and width of the images less their padding.
-            batch: The number of images.
+        ``size`` (2,) is height and width of the images less their padding.
         """
         owner, boxes, total = proposals.image, proposals.boxes, 0
         for number, (head, extractor) in enumerate(
@@ -153,19 +143,9 @@ class RegionHead(nn.Module):
 
 
 def paste(masks: Tensor, boxes: Tensor, height: int, width: int, threshold: float) -> Tensor:
-    """Masks over the whole picture.
+    """Masks over the whole picture, (N, height, width) bool, of masks (N, h, w) within boxes.
 
     Bilinear interpolation in a box is a product with a matrix for the rows and one for the columns.
-
-    Args:
-        masks: (N, h, w), probabilities within the boxes.
-        boxes: (N, 4) in pixels of the picture.
-        height: Of the picture.
-        width: Of the picture.
-        threshold: The minimum probability.
-
-    Returns:
-        Tensor: (N, height, width) bool.
     """
     rows = _weights(boxes[:, 1], boxes[:, 3], height, masks.shape[1])
     columns = _weights(boxes[:, 0], boxes[:, 2], width, masks.shape[2])

@@ -89,14 +89,7 @@ class Match:
 def score_sample(
     scope: str, sample: BaseDataElement, info: dict, tells_many: bool = False
 ) -> float:
-    """How good a prediction is, from 0 to 1, see :data:`MEASURES`.
-
-    Args:
-        scope: ``default_scope`` of the config.
-        sample: The prediction, with the ground truth that the pipeline has loaded.
-        info: What the data set has of the image.
-        tells_many: Whether a classifier tells of each class if it is there, :data:`MANY_CLASSES`.
-    """
+    """How good a prediction is, from 0 to 1, see :data:`MEASURES`."""
     if scope == DETECTION.scope:
         return match_objects(sample, info).score
     if scope == SEGMENTATION.scope:
@@ -127,10 +120,8 @@ def label_map_iou(predicted: torch.Tensor, ground_truth: torch.Tensor, ignored: 
 def match_objects(sample: BaseDataElement, info: dict) -> Match:
     """Match detections to objects of their class, the surest detection first.
 
-    Args:
-        sample: With ``pred_instances``, whose boxes count in pixels of the file.
-        info: With the objects' ``instances`` likewise. Those with ``ignore_flag`` are crowds: a
-            detection at least half inside of one is not counted.
+    All boxes count in pixels of the file. Objects with ``ignore_flag`` are crowds: a detection at
+    least half inside of one is not counted.
     """
     found = sample.pred_instances
     boxes = getattr(found.bboxes, 'tensor', found.bboxes)
@@ -165,13 +156,7 @@ def _fraction_inside(box: Sequence[float], region: Sequence[float]) -> float:
 
 
 def make_example(score: float, prediction: Prediction, info: dict) -> Example:
-    """Draw a prediction beside the ground truth.
-
-    Args:
-        score: From :func:`score_sample`.
-        prediction: With the image in the size of the file.
-        info: See :func:`score_sample`.
-    """
+    """Draw a prediction beside the ground truth."""
     draw = {
         DETECTION.name: _draw_objects,
         SEGMENTATION.name: _draw_label_maps,

@@ -63,14 +63,9 @@ def write_report(
     predictions: Predictions | None = None,
     remark: str = '',
 ) -> Path:
-    """Write the page of a run.
+    """Write the page of a run; the configs shipped tell how long the paper's runs are.
 
-    Args:
-        path: The file; its folder is made.
-        work: The run.
-        configs: The folder of the configs shipped, which tell how long the paper's runs are.
-        predictions: What its checkpoint predicts.
-        remark: Why there are none.
+    The remark says why there are no predictions.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

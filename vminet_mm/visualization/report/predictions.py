@@ -73,12 +73,6 @@ class Predictions:
 def predict(cfg: Config, checkpoint: str | Path, number: int, device: str = 'auto') -> Predictions:
     """Predict for images that are evenly spread over the validation set.
 
-    Args:
-        cfg: The config, from :func:`vminet_mm.engine.load_config`.
-        checkpoint: Weights, which must fit to the last tensor.
-        number: How many images; more than there are is all of them.
-        device: See :func:`vminet_mm.inference.load_model`.
-
     Raises:
         ConfigError: If the data are missing, or the checkpoint does not fit.
         CheckpointError: If the checkpoint cannot be read safely.
