@@ -56,8 +56,9 @@ class Conversion:
 def convert(
     src: str | os.PathLike, dst: str | os.PathLike, ema: bool = False, force: bool = False
 ) -> Conversion:
-    """Write a checkpoint of any kind, see :func:`vminet_mm.checkpoints.read_checkpoint`, as an
-    mmpretrain classifier's; folders are made.
+    """Write a checkpoint of any kind as an mmpretrain classifier's; folders are made.
+
+    For ``src`` and ``ema`` see :func:`vminet_mm.checkpoints.read_checkpoint`.
 
     Raises:
         CheckpointError: If the source cannot be read, is not a complete classifier, or ``dst``

@@ -45,7 +45,7 @@ def minimum_sizes(model: nn.Module) -> tuple[int, int]:
 def trace(outputs: Outputs, size: tuple[int, int], is_fixed: bool = False) -> ExportedProgram:
     """Trace a model that is :func:`~vminet_mm.export.exportable`; all sizes stay open.
 
-    With ``is_fixed`` only the batch does.
+    With ``is_fixed`` that of the batch alone.
 
     Raises:
         ConfigError: If the model has operators whose sizes cannot stay open.

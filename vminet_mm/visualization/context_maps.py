@@ -84,8 +84,8 @@ def token_fields(attn: VMISA, channels: Sequence[int] = ()) -> dict[str, Tensor]
     """The token weights of an attention on its native grid, with those of some hidden channels.
 
     Returns (H0, W0) each: ``'alpha'``, in the recurrent form ``'beta'``, and ``alpha * M`` as its
-    mean over the channels and for each of ``channels``. Where a recurrent mask acts at the read-
-    out, M itself stands in place of ``alpha * M``.
+    mean over the channels and for each of ``channels``. Where a recurrent mask acts at the
+    read-out, M itself stands in place of ``alpha * M``.
 
     Raises:
         ValueError: If there is no such channel.

@@ -19,9 +19,7 @@ AREAS = (0.5, 0.99)  # fractions of a receptive field whose size is told
 
 
 def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) -> Path:
-    """Draw the fields (H0, W0) of blocks into a PNG file: blue below zero, red above, each scaled
-    by itself.
-    """
+    """Draw fields (H0, W0) of blocks into a PNG file: blue below zero, red above, by themselves."""
     number = len(next(iter(blocks.values())))
     columns = number * min(max(1, MAX_COLUMNS // number), len(blocks))
     rows = -(-len(blocks) * number // columns)
