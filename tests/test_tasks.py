@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import METRICS
+from mmengine.registry import METRICS, MODELS
 from mmengine.structures import BaseDataElement
 
 from vminet_mm.errors import ConfigError
@@ -26,6 +26,15 @@ def test_names_are_those_of_the_library(task: Task) -> None:
     sample = task.make_sample(ori_shape=(3, 5))
     assert isinstance(sample, BaseDataElement) and sample.ori_shape == (3, 5)
     assert type(sample).__module__.startswith(f'{task.scope}.')
+
+
+@pytest.mark.parametrize('task', TASKS, ids=lambda task: task.name)
+def test_heads_are_those_of_the_library(task: Task) -> None:
+    import_module(f'{task.scope}.models')
+    names = [name for kinds in task.heads.values() for name in kinds]
+    with MODELS.switch_scope_and_registry(task.scope) as registry:
+        assert [registry.get(name).__name__ for name in names] == names
+        assert registry.get(task.preprocessor).__name__ == task.preprocessor
 
 
 @pytest.mark.parametrize('task', TASKS, ids=lambda task: task.name)

@@ -1,7 +1,7 @@
 """Detection, segmentation and classification: what differs between them, in one table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -76,6 +76,10 @@ class Task:
         metrics: What papers compare, the one that ranks checkpoints first.
         layout: Of its data sets on disk.
         dump: Type of the metric that keeps predictions in a file.
+        preprocessor: Type of the data preprocessor where a config names none.
+        heads: Kinds of heads, by what they tell or which part they are, that are checked or
+            exported in a way of their own.
+        exported: Outputs of an exported file that the metrics need.
     """
 
     name: str
@@ -87,6 +91,9 @@ class Task:
     metrics: tuple[str, ...]
     layout: Layout
     dump: str
+    preprocessor: str
+    exported: tuple[str, ...]
+    heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def make_sample(self, **metainfo: Any) -> Any:
         """An empty data sample with this metainfo; imports the library."""
@@ -110,6 +117,14 @@ DETECTION = Task(
         files='*.jpg',
     ),
     dump='DumpDetResults',
+    preprocessor='ImgDataPreprocessor',
+    exported=('boxes', 'scores', 'labels'),
+    heads=dict(
+        dense=('RPNHead', 'RetinaHead', 'FCOSHead', 'ATSSHead', 'GFLHead'),
+        region=('StandardRoIHead', 'CascadeRoIHead'),
+        box=('Shared2FCBBoxHead', 'Shared4Conv1FCBBoxHead', 'ConvFCBBoxHead', 'BBoxHead'),
+        mask=('FCNMaskHead',),
+    ),
 )
 SEGMENTATION = Task(
     name='segmentation',
@@ -129,6 +144,9 @@ SEGMENTATION = Task(
         label_files='*.png',
     ),
     dump='DumpResults',
+    preprocessor='ImgDataPreprocessor',
+    exported=('logits',),
+    heads=dict(boundary=('STDCHead',)),
 )
 CLASSIFICATION = Task(
     name='classification',
@@ -147,6 +165,14 @@ CLASSIFICATION = Task(
         files='<class>/*',
     ),
     dump='DumpResults',
+    preprocessor='ClsDataPreprocessor',
+    exported=('probabilities',),
+    heads=dict(
+        one_class=(  # a softmax over the classes
+            *('ClsHead', 'LinearClsHead', 'StackedLinearClsHead', 'VisionTransformerClsHead'),
+        ),
+        each_class=('MultiLabelClsHead',),
+    ),
 )
 
 TASKS = (DETECTION, SEGMENTATION, CLASSIFICATION)

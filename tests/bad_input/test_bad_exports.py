@@ -54,7 +54,7 @@ DETECTORS = {
     ),
     'another dense head': (
         lambda: changed('retinanet', bbox_head__type='FreeAnchorRetinaHead'),
-        'bbox_head: a FreeAnchorRetinaHead cannot be exported; of the dense heads, RPNHead',
+        'bbox_head: a FreeAnchorRetinaHead cannot be exported, only RPNHead',
     ),
     'another RoI extractor': (
         lambda: changed('faster_rcnn', roi_head__bbox_roi_extractor=GENERIC),

@@ -13,6 +13,7 @@ from ..inference import Predictor
 from ..inference.heads import tells_many_classes
 from ..models import VMINet
 from ..models.channels import COLORS, input_channels
+from ..tasks import CLASSIFICATION, SEGMENTATION
 from ..version import __version__
 from .outputs import Outputs
 
@@ -31,7 +32,9 @@ def describe(predictor: Predictor, outputs: Outputs, checkpoint: str | PathLike)
         task=predictor.task,
         outputs=outputs.names,
         classes=predictor.classes,
-        palette=[] if predictor.task == 'classification' else colors.round().astype(int).tolist(),
+        palette=[]
+        if predictor.task == CLASSIFICATION.name
+        else colors.round().astype(int).tolist(),
         # of one value for all channels, or one for each
         mean=(list(preprocessor.get('mean') or [0.0]) * channels)[:channels],
         std=(list(preprocessor.get('std') or [1.0]) * channels)[:channels],
@@ -62,7 +65,7 @@ def ready(about: dict[str, Any], takes_uint8: bool) -> dict[str, Any]:
     """The metadata of a file that pads by itself, or does all of the preparation."""
     done = dict(pad_size_divisor=1)
     if takes_uint8:
-        outputs = ['classes'] if about['task'] == 'segmentation' else about['outputs']
+        outputs = ['classes'] if about['task'] == SEGMENTATION.name else about['outputs']
         channels = len(about['mean'])
         done |= dict(input='uint8', resize=[], mean=[0.0] * channels, std=[1.0] * channels)
         done |= dict(outputs=outputs, color_order='rgb' if channels == COLORS else 'as read')

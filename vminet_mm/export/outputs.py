@@ -13,6 +13,7 @@ from ..models.channels import input_channels
 from ..models.serving import serve
 from ..ops.matrix_export import adaptive_average
 from ..ops.recurrent_export import recurrent_attention
+from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 from .detectors import DenseHead, Found, RegionHead, paste
 
 
@@ -189,8 +190,8 @@ DETECTORS = {
     'GFL': ('bbox_head',),
 }
 KINDS = {
-    'classification': ClassifierOutputs,
-    'segmentation': SegmentorOutputs,
+    CLASSIFICATION.name: ClassifierOutputs,
+    SEGMENTATION.name: SegmentorOutputs,
 }
 
 
@@ -204,7 +205,7 @@ def make_outputs(
     """The exported function of a model.
 
     Args:
-        task: ``'classification'``, ``'segmentation'`` or ``'detection'``.
+        task: The name of its task.
         model: The model, in evaluation mode.
         names: Which outputs, by default all; see the classes of this module. ``['maps']`` are all
             maps of a detector.
@@ -214,7 +215,7 @@ def make_outputs(
     Raises:
         ConfigError: If the model has no such output, or is of a kind that is not exported.
     """
-    if pasted and task != 'detection':
+    if pasted and task != DETECTION.name:
         raise ConfigError('--paste is for detectors with masks')
     if any(isinstance(m, VMINet) and m.mask_padding for m in model.modules()):
         raise ConfigError(
@@ -222,7 +223,7 @@ def make_outputs(
             '--cfg-options model.backbone.mask_padding=False exports the same for batches that '
             'have no padding'
         )
-    if task != 'detection':
+    if task != DETECTION.name:
         return KINDS[task](model, names)
     if list(names) == ['maps'] or (maps_only and not names):
         return FeatureOutputs(model)

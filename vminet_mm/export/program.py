@@ -11,8 +11,9 @@ from torch._dynamo.exc import UserError
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as symbolic_config
 
-from ..errors import ConfigError
+from ..errors import ConfigError, one_line
 from ..models.channels import input_channels
+from ..tasks import SEGMENTATION
 from .detectors import onnx_translation
 from .metadata import as_texts, ready
 from .outputs import Outputs
@@ -68,7 +69,7 @@ def trace(outputs: Outputs, size: tuple[int, int], is_fixed: bool = False) -> Ex
             )
     except (UserError, RuntimeError, TypeError) as error:
         kind = type(outputs.model).__name__
-        reason = ' '.join(str(error).split())[:500]
+        reason = one_line(error, 500)
         raise ConfigError(f'this {kind} cannot be exported with open sizes: {reason}') from error
 
 
@@ -103,7 +104,7 @@ def save_onnx(
     model = onnx_program.model_proto
     name_sizes(model)
     is_detector = len(outputs.inputs) > 1
-    if takes_uint8 and about['task'] == 'segmentation':
+    if takes_uint8 and about['task'] == SEGMENTATION.name:
         model = add_label_map(model)
     if takes_uint8 or is_detector:
         model = add_front(model, about, takes_uint8)

@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..tasks import CLASSIFICATION, task_of
+from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION, task_of
 from .detectors import paste
 from .session import open_session, read_metadata, read_pixels
 
@@ -40,7 +40,7 @@ class OnnxModel(nn.Module):
         super().__init__()
         self.session = open_session(path, provider)
         self.about = read_metadata(self.session, path)
-        task = task_of(cfg, str(cfg.filename))
+        self.task = task = task_of(cfg, str(cfg.filename))
         if self.about['task'] != task.name:
             raise ConfigError(
                 f'{path} is for {self.about["task"]}, and {cfg.filename} for {task.name}; give the '
@@ -49,18 +49,14 @@ class OnnxModel(nn.Module):
         self.names = [output.name for output in self.session.get_outputs()]
         self._require_outputs(path)
         preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-        # the one that a classifier takes by itself if its config names none
-        default = 'ClsDataPreprocessor' if task is CLASSIFICATION else 'ImgDataPreprocessor'
-        kind = dict(type=default) | dict(preprocessor)
+        kind = dict(type=task.preprocessor) | dict(preprocessor)
         with DefaultScope.overwrite_default_scope(task.scope):
             self.data_preprocessor = MODELS.build(kind)
 
     def _require_outputs(self, path: str | PathLike) -> None:
-        needed = dict(
-            classification=['probabilities'],
-            detection=['boxes', 'scores', 'labels'],
-            segmentation=['classes' if self.about['input'] == 'uint8' else 'logits'],
-        )[self.about['task']]
+        needed = self.task.exported
+        if self.task is SEGMENTATION and self.about['input'] == 'uint8':
+            needed = ('classes',)
         absent = [name for name in needed if name not in self.names]
         if absent:
             raise ConfigError(
@@ -78,9 +74,11 @@ class OnnxModel(nn.Module):
     @torch.no_grad()
     def test_step(self, data: Mapping[str, Any]) -> list[Any]:
         """The samples of a batch with what the file predicts for them."""
-        complete = dict(
-            classification=self._classify, detection=self._detect, segmentation=self._segment
-        )[self.about['task']]
+        complete = {
+            CLASSIFICATION: self._classify,
+            DETECTION: self._detect,
+            SEGMENTATION: self._segment,
+        }[self.task]
         samples = []
         for image, sample in zip(data['inputs'], data['data_samples'], strict=True):
             found = self.session.run(None, {'image': self._prepared(image, sample)})
@@ -94,7 +92,7 @@ class OnnxModel(nn.Module):
             return read_pixels(sample.img_path, self.about)
         batch = self.data_preprocessor(dict(inputs=[image], data_samples=[sample]), False)
         inputs = batch['inputs']
-        if self.about['task'] == 'detection':  # the file pads, and must know where the image ends
+        if self.task is DETECTION:  # the file pads, and must know where the image ends
             height, width = sample.img_shape[:2]
             inputs = inputs[..., :height, :width]
         return inputs.numpy()

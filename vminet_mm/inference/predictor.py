@@ -63,7 +63,7 @@ class Predictor:
 
     @property
     def task(self) -> str:
-        """``'detection'``, ``'segmentation'`` or ``'classification'``."""
+        """The name of the task, see :mod:`vminet_mm.tasks`."""
         return self.kind.task
 
     def __call__(

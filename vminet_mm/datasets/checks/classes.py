@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ...tasks import CLASSIFICATION, SEGMENTATION
 from ..config_parts import dataset_paths, find_key, type_name
 from .report import Report, some
 
@@ -15,14 +16,6 @@ COUNT_OTHERWISE = (
     'tracker',
     'panoptic_head',
     'panoptic_fusion_head',
-)
-
-# of mmpretrain, with a softmax over the classes
-SINGLE_LABEL_HEADS = (
-    'ClsHead',
-    'LinearClsHead',
-    'StackedLinearClsHead',
-    'VisionTransformerClsHead',
 )
 
 
@@ -127,7 +120,7 @@ def _check_one_class(report: Report, settings: dict) -> None:
         part = path.rpartition('.')[0]
         if value != 1 or not part.startswith('model.'):
             continue
-        if part == 'model.head' and type_name(head) in SINGLE_LABEL_HEADS:
+        if part == 'model.head' and type_name(head) in CLASSIFICATION.heads['one_class']:
             report.problem(
                 f'{part} has one class: its softmax is 1 from the start, and nothing is learned',
                 'add a second class, such as "other", and num_classes=2',
@@ -168,7 +161,7 @@ def _check_decode_heads(report: Report, settings: dict) -> None:
 def _check_label_lists(report: Report, settings: dict) -> None:
     """Images of several labels want a head that tells of each class for itself."""
     head = (settings.get('model') or {}).get('head') or {}
-    if report.has_label_lists and type_name(head) in SINGLE_LABEL_HEADS:
+    if report.has_label_lists and type_name(head) in CLASSIFICATION.heads['one_class']:
         report.problem(
             f'images have several labels or none, and model.head is a {type_name(head)}, which '
             'learns one of each image',
@@ -181,7 +174,7 @@ def _is_other_head(settings: dict, path: str) -> bool:
     """Whether a head's ``num_classes`` need not be the classes of the data."""
     head = _holder(settings, path)
     # boundaries, the stuff of COCO beside its things, and one mask for all classes
-    is_boundary = type_name(head) == 'STDCHead' or 'boundary_threshold' in head
+    is_boundary = type_name(head) in SEGMENTATION.heads['boundary'] or 'boundary_threshold' in head
     return is_boundary or 'semantic_head' in path or bool(head.get('class_agnostic'))
 
 

@@ -5,12 +5,15 @@ is what mmdet does with their results one image at a time and with sizes that de
 """
 
 import warnings
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import ConfigError
+from ...tasks import DETECTION
 from .nms import DROPPED, apart, extents, iou_threshold, non_max_suppression
 
 
@@ -37,6 +40,19 @@ class Candidates(NamedTuple):
     deltas: Tensor
     scores: Tensor
     groups: Tensor
+
+
+def require_kind(part: nn.Module, name: str, module: ModuleType, known: Sequence[str]) -> None:
+    """Raise unless a part of a detector is one of the classes of a module that can be exported.
+
+    Raises:
+        ConfigError: Naming it.
+    """
+    if type(part) not in [getattr(module, kind) for kind in known]:
+        raise ConfigError(
+            f'{name}: a {type(part).__name__} cannot be exported, only {", ".join(known)}. '
+            '--outputs maps exports backbone and neck'
+        )
 
 
 def decode(coder: Any, priors: Tensor, deltas: Tensor, size: Tensor) -> Tensor:
@@ -68,13 +84,7 @@ class DenseHead(nn.Module):
         from mmdet.models import dense_heads as kinds  # not needed by the other tasks
 
         super().__init__()
-        known = (kinds.RPNHead, kinds.RetinaHead, kinds.FCOSHead, kinds.ATSSHead, kinds.GFLHead)
-        if type(head) not in known:
-            names = ', '.join(kind.__name__ for kind in known)
-            raise ConfigError(
-                f'{part}: a {type(head).__name__} cannot be exported; of the dense heads, {names} '
-                'can. --outputs maps exports backbone and neck'
-            )
+        require_kind(head, part, kinds, DETECTION.heads['dense'])
         if getattr(head.loss_cls, 'custom_cls_channels', False) or head.prior_generator is None:
             raise ConfigError(f'{part}: scores of {type(head.loss_cls).__name__} are not exported')
         self.head, self.cfg = head, head.test_cfg

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from .dense import Found, decode
+from ...tasks import DETECTION
+from .dense import Found, decode, require_kind
 from .nms import DROPPED, apart, extents, iou_threshold, non_max_suppression
 
 
@@ -47,7 +48,7 @@ class RegionHead(nn.Module):
         from mmdet.models import roi_heads as kinds  # not needed by the other tasks
 
         super().__init__()
-        require_kind(head, 'roi_head', kinds.StandardRoIHead, kinds.CascadeRoIHead)
+        require_kind(head, 'roi_head', kinds, DETECTION.heads['region'])
         if head.with_shared_head:
             raise ConfigError(
                 'roi_head.shared_head cannot be exported; --outputs maps exports backbone and neck'
@@ -59,22 +60,15 @@ class RegionHead(nn.Module):
         self.masks = _listed(head.mask_head) if head.with_mask else nn.ModuleList()
         self.mask_extractors = _listed(head.mask_roi_extractor) if head.with_mask else self.masks
         for part in self.boxes:
-            require_kind(
-                part,
-                'roi_head.bbox_head',
-                kinds.Shared2FCBBoxHead,
-                kinds.Shared4Conv1FCBBoxHead,
-                kinds.ConvFCBBoxHead,
-                kinds.BBoxHead,
-            )
+            require_kind(part, 'roi_head.bbox_head', kinds, DETECTION.heads['box'])
             if part.custom_activation or not part.with_reg:
                 raise ConfigError(
                     'roi_head.bbox_head: custom scores, or no boxes, are not exported'
                 )
         for part in self.masks:
-            require_kind(part, 'roi_head.mask_head', kinds.FCNMaskHead)
+            require_kind(part, 'roi_head.mask_head', kinds, DETECTION.heads['mask'])
         for part in [*self.box_extractors, *self.mask_extractors]:
-            require_kind(part, 'a RoI extractor', kinds.SingleRoIExtractor)
+            require_kind(part, 'a RoI extractor', kinds, ['SingleRoIExtractor'])
             if any(getattr(layer, 'pool_mode', '') != 'avg' for layer in part.roi_layers):
                 raise ConfigError('a RoI extractor: only RoIAlign that averages can be exported')
         self.iou_threshold = iou_threshold(head.test_cfg.get('nms'), 'test_cfg.rcnn.nms')
@@ -157,20 +151,6 @@ def _weights(start: Tensor, end: Tensor, pixels: int, cells: int) -> Tensor:
     extent = (end - start).clamp(min=1e-6)[:, None]
     position = (torch.arange(pixels) + 0.5 - start[:, None]) / extent * cells - 0.5
     return (1 - (position[..., None] - torch.arange(cells)).abs()).clamp(min=0)
-
-
-def require_kind(part: nn.Module, name: str, *known: type) -> None:
-    """Raise unless a part of a detector is of a kind that can be exported.
-
-    Raises:
-        ConfigError: Naming it.
-    """
-    if type(part) not in known:
-        names = ', '.join(kind.__name__ for kind in known)
-        raise ConfigError(
-            f'{name}: a {type(part).__name__} cannot be exported, only {names}. '
-            '--outputs maps exports backbone and neck'
-        )
 
 
 def _listed(part: nn.Module) -> nn.ModuleList:
