@@ -12,7 +12,7 @@ from io import BytesIO
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, one_line
 from ..models import VMINet
 from ..models.serving import serve
 
@@ -81,10 +81,8 @@ def onnx_bytes(model: nn.Module, images: Tensor) -> bytes:
                 model, (images,), dynamo=True, opset_version=OPSET, verbose=False, **names
             )
     except Exception as error:  # of several kinds, none of them documented
-        reason = ' '.join(str(error).split())[:300]
-        raise ConfigError(
-            f'a {type(model).__name__} cannot be written as ONNX: {reason}'
-        ) from error
+        kind = type(model).__name__
+        raise ConfigError(f'a {kind} cannot be written as ONNX: {one_line(error, 300)}') from error
     return program.model_proto.SerializeToString()
 
 

@@ -14,15 +14,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..errors import CheckpointMismatchError
-from .states import (
-    find_state,
-    first_few,
-    load_content,
-    module_names,
-    not_finite,
-    shape_text,
-    some_names,
-)
+from .states import find_state, load_content, misfits, module_names, some_names
 
 # may be missing or left over: counters of batches
 _COUNTERS = r'.*\.num_batches_tracked'
@@ -253,15 +245,4 @@ def _problems(form: Format, given: Mapping[str, Tensor], model: Mapping[str, Ten
     may_be_left_over = f'{form.spare}|{form.optional}'
     unknown = [k for k in given if k not in model and not re.fullmatch(may_be_left_over, k)]
     other = [k for k in model if k in given and given[k].shape != model[k].shape]
-    return [
-        *not_finite(given),
-        *first_few([f'{k} {shape_text(model[k])} is missing' for k in missing]),
-        *first_few([f'{k} {shape_text(given[k])} is not in the model' for k in unknown]),
-        *first_few(
-            [
-                f'{k} is {shape_text(given[k])} in the checkpoint and {shape_text(model[k])} in '
-                'the model'
-                for k in other
-            ]
-        ),
-    ]
+    return misfits(given, model, missing, unknown, other)

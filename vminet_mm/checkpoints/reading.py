@@ -25,15 +25,7 @@ from .formats import (
     read_options,
     rename,
 )
-from .states import (
-    find_state,
-    first_few,
-    load_content,
-    module_names,
-    not_finite,
-    shape_text,
-    some_names,
-)
+from .states import find_state, load_content, misfits, module_names, some_names
 
 RELEASES = ('first', 'second', 'mm')
 
@@ -175,20 +167,8 @@ def check_fit(backbone: nn.Module, checkpoint: Checkpoint) -> tuple[list[str], l
     unknown = [k for k in given if k not in model and not re.match(r'norm\d?\.', k)]
     options = checkpoint.options(backbone.arch_settings)
     wrong = option_problems(options, _options(backbone))
-    problems = [
-        *wrong,
-        *not_finite(given),
-        *first_few([f'{k} {shape_text(model[k])} is missing' for k in missing]),
-        *first_few([f'{k} {shape_text(given[k])} is not in the model' for k in unknown]),
-        *first_few(
-            [
-                f'{k} is {shape_text(given[k])} in the checkpoint and {shape_text(model[k])} in '
-                'the model'
-                for k in other
-                if k not in resized
-            ]
-        ),
-    ]
+    other = [k for k in other if k not in resized]
+    problems = [*wrong, *misfits(given, model, missing, unknown, other)]
     if problems:
         fits = f' The checkpoint fits the options {as_arguments(options)}' if wrong else ''
         config = matching_config(options) if wrong else None

@@ -66,6 +66,34 @@ def not_finite(state: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def misfits(
+    given: Mapping[str, Tensor],
+    model: Mapping[str, Tensor],
+    missing: list[str],
+    unknown: list[str],
+    other: list[str],
+) -> list[str]:
+    """Sentences on the tensors of a checkpoint that keep it from fitting a model.
+
+    Args:
+        given: Of the checkpoint.
+        model: Of the model.
+        missing: Names that only the model has.
+        unknown: Names that only the checkpoint has.
+        other: Names of other shapes.
+    """
+    shapes = [
+        f'{k} is {shape_text(given[k])} in the checkpoint and {shape_text(model[k])} in the model'
+        for k in other
+    ]
+    return [
+        *not_finite(given),
+        *first_few([f'{k} {shape_text(model[k])} is missing' for k in missing]),
+        *first_few([f'{k} {shape_text(given[k])} is not in the model' for k in unknown]),
+        *first_few(shapes),
+    ]
+
+
 def shape_text(tensor: Tensor) -> str:
     return str(tuple(tensor.shape))
 

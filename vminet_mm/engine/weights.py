@@ -131,9 +131,7 @@ def explained_misfit(path: str | PathLike, name: str) -> Iterator[None]:
     except CheckpointError:
         raise
     except RuntimeError as error:
-        text = one_line(error)
-        shown = text if len(text) <= SHOWN else f'{text[:SHOWN]} ...'
-        raise ConfigError(f'{path} does not fit {name}: {shown}') from None
+        raise ConfigError(f'{path} does not fit {name}: {one_line(error, SHOWN)}') from None
 
 
 def load_weights(model: nn.Module, path: str | PathLike, name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import mmcv
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, error_text
 
 # by their names; a file that was named itself may be called anything
 IMAGE_NAME = re.compile(
@@ -158,11 +158,11 @@ def read_image(
     except UnidentifiedImageError:
         pass
     except Exception as error:  # decoders raise errors of many kinds on damaged files
-        raise InputError(f'truncated, damaged or too large ({_one_line(error)})') from None
+        raise InputError(f'truncated, damaged or too large ({error_text(error, 120)})') from None
     try:
         image = mmcv.imfrombytes(content, flag=color_type, backend=backend)
     except cv2.error as error:
-        raise InputError(f'OpenCV cannot decode it ({_one_line(error)})') from None
+        raise InputError(f'OpenCV cannot decode it ({error_text(error, 120)})') from None
     if image is None:
         raise InputError('not an image, or of a kind that OpenCV does not read')
     return as_bgr(image) if color_type == 'color' else image
@@ -225,10 +225,6 @@ def from_pillow(image: Image.Image, channels: int = 3) -> np.ndarray:
     if image.mode.startswith('I'):
         return as_bgr((np.clip(np.asarray(image), 0, 65535) // 256).astype(np.uint8))
     return as_bgr(np.asarray(image.convert('RGB'))[..., ::-1])
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join(str(error).split())[:120] or type(error).__name__
 
 
 class Video:

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from ..models import VMINet
 from ..models.padding import copy_image_sizes
 from ..peers.backbone import PeerBackbone
 from .cam_scores import SCORES, Settings, find_class
-from .figures import new_figure, save_figure
+from .figures import new_figure, save_figure, show
 from .loading import LoadedModel, Sample, typical_aspect
 
 try:
@@ -273,7 +272,7 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
     figure.suptitle(title, fontsize=8)
     for row, cells in enumerate(figure.subplots(len(samples), number, squeeze=False)):
         cells = iter(cells)
-        _show(next(cells), samples[row].picture, samples[row].name)
+        show(next(cells), samples[row].picture, samples[row].name)
         for column in columns:
             found = column.explanations[row]
             picture = column.samples[row].picture
@@ -281,12 +280,6 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
             for layer, heat in found.maps.items():
                 head = f'{column.name}\n{layer}\n' if row == 0 else ''
                 axes = next(cells)
-                _show(axes, gray, head + found.describe(layer))
+                show(axes, gray, head + found.describe(layer))
                 axes.imshow(heat, cmap='turbo', vmin=0, vmax=1, alpha=OPACITY)
     return save_figure(figure, path)
-
-
-def _show(axes: Axes, picture: np.ndarray, title: str) -> None:
-    axes.imshow(picture)
-    axes.set_title(title, fontsize=6, pad=2)
-    axes.set_axis_off()

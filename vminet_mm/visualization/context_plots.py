@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from torch import Tensor
 
 from .context_maps import Magnitudes, area_of
-from .figures import new_figure, save_figure
+from .figures import new_figure, save_figure, show
 from .loading import Sample, typical_aspect
 
 CELL_INCHES = 1.5
@@ -31,9 +30,9 @@ def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) ->
     for block, fields in blocks.items():
         for name, field in fields.items():
             axes, limit = next(cells), float(field.abs().max())
-            axes.imshow(field.cpu().numpy(), cmap='RdBu_r', vmin=-(limit or 1), vmax=limit or 1)
-            extent = f'up to ±{limit:.2g}' if limit else 'all 0'
-            axes.set_title(f'{block}  {name}\n{extent}', fontsize=6, pad=2)
+            title = f'{block}  {name}\n{f"up to ±{limit:.2g}" if limit else "all 0"}'
+            look = dict(cmap='RdBu_r', vmin=-(limit or 1), vmax=limit or 1)
+            show(axes, field.cpu().numpy(), title, **look)
     return save_figure(figure, path)
 
 
@@ -80,12 +79,11 @@ def save_fraction_maps(
     figure = new_figure(width, len(samples) * (CELL_INCHES * typical_aspect(samples) + 0.2))
     grid = figure.subplots(len(samples), 1 + len(blocks), squeeze=False)
     for cells, sample, found in zip(grid, samples, measured, strict=True):
-        _show(cells[0], sample.picture, sample.name)
+        show(cells[0], sample.picture, sample.name)
         for axes, name in zip(cells[1:], blocks, strict=True):
             title = f'{name}: {float(found[name].fractions[0]):.2f}'
-            image = _show(
-                axes, found[name].maps[0].cpu().numpy(), title, cmap='viridis', vmin=0, vmax=1
-            )
+            fractions = found[name].maps[0].cpu().numpy()
+            image = show(axes, fractions, title, cmap='viridis', vmin=0, vmax=1)
     figure.colorbar(image, ax=grid, label='fraction of the context', pad=0.01)
     return save_figure(figure, path)
 
@@ -103,9 +101,3 @@ def save_receptive_field(path: str | Path, field: Tensor, title: str = '') -> Pa
     axes.set_xlabel(f'{", ".join(areas)} of the pixels', fontsize=8)
     figure.colorbar(image, ax=axes, label='log10 of the gradient, 0 at its largest')
     return save_figure(figure, path)
-
-
-def _show(axes: Axes, picture: np.ndarray, title: str, **look):
-    axes.set_title(title, fontsize=6, pad=2)
-    axes.set_axis_off()
-    return axes.imshow(picture, **look)

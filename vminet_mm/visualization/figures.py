@@ -4,9 +4,13 @@ import html
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from ..inference.fonts import families_for
@@ -20,6 +24,13 @@ def new_figure(width: float, height: float) -> Figure:
     Not through pyplot, so it leaves no global state and needs no display.
     """
     return Figure(figsize=(width, height), dpi=DPI, layout='constrained')
+
+
+def show(axes: Axes, picture: np.ndarray, title: str, **look: Any) -> AxesImage:
+    """A picture in a cell, without axes, under a small title."""
+    axes.set_title(title, fontsize=6, pad=2)
+    axes.set_axis_off()
+    return axes.imshow(picture, **look)
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:

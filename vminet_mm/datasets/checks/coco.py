@@ -1,7 +1,6 @@
 """Check a detection set in the layout of COCO: the annotation file and the images it lists."""
 
 import json
-import math
 from codecs import BOM_UTF8
 from collections import Counter
 from pathlib import Path
@@ -12,9 +11,9 @@ import numpy as np
 from ...errors import error_text
 from .coco_entries import check_entries
 from .coco_files import check_files, check_sizes, check_some_files
-from .coco_masks import QUICK_MASKS, check_masks
+from .coco_masks import QUICK_MASKS, check_masks, is_number
 from .coco_objects import check_boxes, check_evaluation, check_self_evaluation, check_usable
-from .report import FIX, LAYOUTS_PAGE, Report, class_counts, name_classes, some
+from .report import FIX, LAYOUTS_PAGE, Report, class_counts, name_classes, repeated, some
 
 LISTS = ('images', 'annotations', 'categories')
 IGNORED_NAMES = 5  # categories in one line
@@ -108,8 +107,7 @@ def _check_lists(
 
 def _check_images(report: Report, split: str, images: list[dict]) -> bool:
     """Numbers that are given twice, and sizes that are none; returns whether all are sizes."""
-    counts = Counter(image['id'] for image in images)
-    twice = [number for number, count in counts.items() if count > 1]
+    twice = repeated(image['id'] for image in images)
     if twice:
         report.problem(
             f'{split}: {len(twice)} image ids are given more than once ({some(twice)}), and all '
@@ -119,7 +117,7 @@ def _check_images(report: Report, split: str, images: list[dict]) -> bool:
     wrong = [
         image['id']
         for image in images
-        if not all(_is_number(image[side]) and image[side] > 0 for side in ('height', 'width'))
+        if not all(is_number(image[side]) and image[side] > 0 for side in ('height', 'width'))
     ]
     if wrong:
         report.problem(
@@ -140,8 +138,7 @@ def _check_objects(
     bare = len(sizes.keys() - {entry['image_id'] for entry in objects})
     if bare:
         report.note(f'{split}: {bare} of {len(sizes)} images are without annotation')
-    counts = Counter(entry['id'] for entry in objects)
-    twice = [number for number, count in counts.items() if count > 1]
+    twice = repeated(entry['id'] for entry in objects)
     if twice:
         report.problem(
             f'{split}: {len(twice)} annotation ids are given more than once ({some(twice)})',
@@ -166,7 +163,7 @@ def _check_objects(
             'write bbox as [left, top, width, height] in pixels',
         )
         return None
-    wrong = [entry['id'] for entry in objects if not _is_number(entry['area'])]
+    wrong = [entry['id'] for entry in objects if not is_number(entry['area'])]
     if wrong:
         report.problem(
             f'{split}: {len(wrong)} areas are no number, or NaN or infinite '
@@ -184,14 +181,10 @@ def _check_objects(
     return [entry for entry in objects if entry['id'] not in lost]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
-
-
 def _is_box(entry: dict) -> bool:
     """Whether a box is four numbers."""
     box = entry['bbox']
-    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
+    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
 
 
 def _is_empty(entry: dict, size: tuple[int, int] | None) -> bool:
@@ -221,7 +214,7 @@ def _check_categories(
         )
     # mmdet numbers the classes as the file orders them, whatever the config's order
     order = [name for name in names.values() if name in classes]
-    twice = [name for name, count in Counter(names.values()).items() if count > 1]
+    twice = repeated(names.values())
     if not absent and not twice and order != list(classes):
         report.problem(
             f'{split}: the annotation file orders the classes otherwise than the config '

@@ -1,10 +1,9 @@
 """Entries of a COCO annotation file: the keys that mmdet and pycocotools read, and their kinds."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from .report import FIX, Report, some
+from .report import FIX, Report, repeated, some
 
 ADDED = ('annotations.id', 'annotations.area')  # by --fix
 
@@ -94,7 +93,7 @@ def _check_ids(report: Report, split: str, content: dict[str, list]) -> None:
                 f'(annotation ids {some(odd)})',
                 'write one id',
             )
-    twice = [number for number, count in Counter(ids['categories']).items() if count > 1]
+    twice = repeated(ids['categories'])
     if twice:
         report.problem(
             f'{split}: {len(twice)} category ids are given more than once ({some(twice)}), and '

@@ -9,9 +9,7 @@ from tqdm import tqdm
 from ..pictures import loaded_size
 from .report import Report, some
 
-TOO_LARGE = (
-    4  # listed side over that of the image, from which masks would be scaled to take all memory
-)
+TOO_LARGE = 4  # listed side over the image's, from which masks are scaled to take all memory
 MAX_SIZES = 500  # images whose size is read, or as many as there are samples to open
 QUICK_FILES = 1000  # looked for before every training
 QUICK_SIZES = 16  # read before every training
@@ -32,7 +30,7 @@ def check_some_files(report: Report, split: str, folder: Path, images: list[dict
     """Look for some of the listed images, and compare the sizes of a few."""
     spread = images[:: max(len(images) // QUICK_FILES, 1)]
     if _check_there(report, split, folder, [image['file_name'] for image in spread]) == len(spread):
-        _check_sizes_of(report, split, folder, images[:: max(len(images) // QUICK_SIZES, 1)])
+        check_sizes_of(report, split, folder, images[:: max(len(images) // QUICK_SIZES, 1)])
 
 
 def _check_there(report: Report, split: str, folder: Path, names: list[str]) -> int:
@@ -94,16 +92,16 @@ def check_sizes(
     """Compare listed sizes with those of images as they are loaded, EXIF orientation applied."""
     number = min(len(images), max(samples, MAX_SIZES))
     chosen = sorted(rng.choice(len(images), number, replace=False))
-    _check_sizes_of(report, split, folder, [images[index] for index in chosen])
+    check_sizes_of(report, split, folder, [images[index] for index in chosen])
 
 
-def _check_sizes_of(report: Report, split: str, folder: Path, images: list[dict]) -> None:
-    """The problems of images whose size is not the listed one."""
+def check_sizes_of(report: Report, split: str, folder: Path, images: list[dict]) -> None:
+    """The problems of images whose size is not the listed one, if one is listed."""
     number = len(images)
     turned, other = [], []
     for entry in images:
         size = loaded_size(folder / entry['file_name'])
-        listed = (entry['width'], entry['height'])
+        listed = (entry.get('width'), entry.get('height'))
         are_sizes = all(isinstance(side, (int, float)) and side for side in listed)
         if size is None or size[0] == listed or not are_sizes:  # no size is named apart
             continue
@@ -123,5 +121,5 @@ def _check_sizes_of(report: Report, split: str, folder: Path, images: list[dict]
         report.problem(
             f'{split}: {len(other)} of {number} images have another size than listed '
             f'({some(other)}); were they resized after labeling?',
-            'use the original images, or scale sizes, boxes, areas and masks in the list',
+            'use the original images, or scale sizes, boxes, areas and masks in the annotations',
         )

@@ -49,7 +49,7 @@ def polygon_fault(code: Any) -> str | None:
         return 'flat'
     if are_pairs(code) or any(isinstance(value, list) for polygon in code for value in polygon):
         return 'deep'
-    if not all(_is_number(value) for polygon in code for value in polygon):
+    if not all(is_number(value) for polygon in code for value in polygon):
         return 'text'
     is_sound = all(len(p) >= MIN_POLYGON and len(p) % 2 == 0 for p in code)
     return None if is_sound else 'thin'
@@ -217,5 +217,6 @@ def _iou(box: tuple[float, ...], other: list[float]) -> float:
     return shared / (c * d + g * h - shared)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
     return isinstance(value, (int, float)) and math.isfinite(value)

@@ -12,12 +12,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ...errors import error_text
-from ..pictures import loaded_size
+from .coco_files import QUICK_FILES, QUICK_SIZES, check_sizes_of
 from .lists import explain_absent
 from .report import Report, class_counts, some
 
-QUICK_FILES = 1000  # looked for before every training
-QUICK_SIZES = 16  # read before every training
 SIDES = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
@@ -126,27 +124,8 @@ def _check_there(report: Report, split: str, entries: list[dict]) -> list[str]:
 
 def _check_sizes(report: Report, split: str, entries: list[dict]) -> None:
     """The listed size of an image is that in which it is loaded, and boxes count in it."""
-    turned, wrong = [], []
-    for entry in entries:
-        size = loaded_size(entry['img_path'])
-        listed = (entry.get('width'), entry.get('height'))
-        if size is None or None in listed or size[0] == listed:
-            continue
-        (turned if size[1] and size[0] == listed[::-1] else wrong).append(
-            f'{entry["img_path"]}: {size[0][0]} x {size[0][1]}'
-        )
-    if turned:
-        report.problem(
-            f'{split}: {len(turned)} images are turned by their EXIF orientation when loaded, but '
-            f'listed unturned ({some(turned)})',
-            'save the images turned and without the tag, or list boxes and sizes as turned',
-        )
-    if wrong:
-        report.problem(
-            f'{split}: {len(wrong)} images have another size than listed ({some(wrong)}); were '
-            'they resized after labeling?',
-            'use the original images, or scale sizes and boxes in the annotations',
-        )
+    images = [entry | dict(file_name=entry['img_path']) for entry in entries]
+    check_sizes_of(report, split, Path(), images)
 
 
 def _check_objects(report: Report, split: str, classes: tuple, entries: list[dict]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,6 +134,11 @@ def some(names: Iterable[object]) -> str:
     names = [str(name) for name in names]
     more = ', ...' if len(names) > SHOWN_NAMES else ''
     return ', '.join(names[:SHOWN_NAMES]) + more
+
+
+def repeated(values: Iterable[Any]) -> list[Any]:
+    """The values that are there more than once."""
+    return [value for value, count in Counter(values).items() if count > 1]
 
 
 def class_counts(classes: Sequence[str], counts: Sequence[int]) -> str:

@@ -4,7 +4,6 @@ An image's score is one number from 0 to 1, to rank images of a validation set b
 """
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as rle
-from torchvision.ops import box_iou
 
 from ...inference import Prediction
 from ...inference.drawing import draw_label_map, draw_objects, enlarge, object_texts
@@ -103,18 +101,12 @@ def score_sample(
 
 def label_map_iou(predicted: torch.Tensor, ground_truth: torch.Tensor, ignored: int = 255) -> float:
     """Mean IoU of the classes that occur in either label map, (H, W) both; 1 if none does."""
-    valid = ground_truth != ignored
-    predicted, ground_truth = (
-        predicted[valid].flatten().long(),
-        ground_truth[valid].flatten().long(),
-    )
-    if not len(ground_truth):
-        return 1.0
+    from mmseg.evaluation import IoUMetric  # not needed by the other tasks
+
     number = int(max(predicted.max(), ground_truth.max())) + 1
-    both = torch.bincount(ground_truth[predicted == ground_truth], minlength=number)
-    areas = [torch.bincount(labels, minlength=number) for labels in (predicted, ground_truth)]
-    union = sum(areas) - both
-    return float((both[union > 0] / union[union > 0]).mean())
+    both, union, *_ = IoUMetric.intersect_and_union(predicted, ground_truth, number, ignored)
+    occurs = union > 0
+    return float((both[occurs] / union[occurs]).mean()) if occurs.any() else 1.0
 
 
 def match_objects(sample: BaseDataElement, info: dict) -> Match:
@@ -123,13 +115,16 @@ def match_objects(sample: BaseDataElement, info: dict) -> Match:
     All boxes count in pixels of the file. Objects with ``ignore_flag`` are crowds: a detection at
     least half inside of one is not counted.
     """
+    from mmdet.structures.bbox import bbox_overlaps  # not needed by the other tasks
+
     found = sample.pred_instances
     boxes = getattr(found.bboxes, 'tensor', found.bboxes)
     ranked = found.scores.argsort(descending=True)
     sure = ranked[found.scores[ranked] >= SCORE_THR].tolist()
     objects = [one for one in info['instances'] if not one['ignore_flag']]
-    crowds = [one['bbox'] for one in info['instances'] if one['ignore_flag']]
-    overlaps = box_iou(boxes, _boxes_of(objects, boxes))
+    crowds = [one for one in info['instances'] if one['ignore_flag']]
+    overlaps = bbox_overlaps(boxes, _boxes_of(objects, boxes))
+    is_in_crowd = (bbox_overlaps(boxes, _boxes_of(crowds, boxes), 'iof') >= MIN_IOU).any(1)
     free = torch.ones(len(objects), dtype=torch.bool)
     true_labels = torch.tensor([one['bbox_label'] for one in objects], dtype=torch.long)
     ious, false = [], 0
@@ -138,21 +133,13 @@ def match_objects(sample: BaseDataElement, info: dict) -> Match:
         if len(objects) and own.max() >= MIN_IOU:
             ious.append(float(own.max()))
             free[own.argmax()] = False
-        elif not any(_fraction_inside(boxes[k].tolist(), crowd) >= MIN_IOU for crowd in crowds):
+        elif not is_in_crowd[k]:
             false += 1
     return Match(ious, false, int(free.sum()))
 
 
 def _boxes_of(objects: list[dict], like: torch.Tensor) -> torch.Tensor:
     return like.new_tensor([one['bbox'] for one in objects]).reshape(-1, 4)
-
-
-def _fraction_inside(box: Sequence[float], region: Sequence[float]) -> float:
-    """The fraction of a box that is inside of another, both left, top, right, bottom."""
-    width = min(box[2], region[2]) - max(box[0], region[0])
-    height = min(box[3], region[3]) - max(box[1], region[1])
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    return max(width, 0) * max(height, 0) / area if area else 0.0
 
 
 def make_example(score: float, prediction: Prediction, info: dict) -> Example:
