@@ -22,13 +22,10 @@ def images_per_iteration(loader: DataLoader) -> int | None:
 
 
 def require_norms_fed(model: nn.Module, loader: DataLoader) -> None:
-    """Raise if a batch norm behind a global pooling would see one value per channel.
+    """Raise ConfigError if a batch norm behind a global pooling would see one value per channel.
 
     Such a norm, as in the pooling of UPerNet, PSPNet and DeepLab, takes its statistics of the
     images of a batch alone, and PyTorch refuses a batch of one.
-
-    Raises:
-        ConfigError: Naming the norm, and what to set.
     """
     batch_size = getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size
     sampler = loader.sampler

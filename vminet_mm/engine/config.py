@@ -140,11 +140,7 @@ def _bases(path: Path) -> list[Path]:
 
 
 def require_parts(cfg: Config, names: Collection[str]) -> None:
-    """Raise unless a config has these parts, and a scope that exists.
-
-    Raises:
-        ConfigError: Naming what is missing.
-    """
+    """Raise ConfigError unless a config has these parts, and a scope that exists."""
     absent = [name for name in names if not cfg.get(name)]
     if absent:
         raise ConfigError(
@@ -169,11 +165,7 @@ def model_config(cfg: Config) -> ConfigDict:
 
 
 def require_optimizer(cfg: Config) -> None:
-    """Raise unless the optimizer of a config exists; MMEngine's error does not name it.
-
-    Raises:
-        ConfigError: Naming it.
-    """
+    """Raise ConfigError unless a config's optimizer exists; MMEngine's error does not name it."""
     kind = (cfg.optim_wrapper.get('optimizer') or {}).get('type')
     with OPTIMIZERS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
         if isinstance(kind, str) and registry.get(kind) is None:

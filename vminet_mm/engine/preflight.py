@@ -20,11 +20,7 @@ and --data-root DIR points a config at such a folder. The built-in data set is m
 
 
 def require_data(cfg: Config, splits: tuple[str, ...]) -> None:
-    """Raise unless the files and folders that the data sets name are there.
-
-    Raises:
-        ConfigError: Naming everything that is missing.
-    """
+    """Raise ConfigError unless the files and folders that the data sets name are there."""
     missing = [f'{s}: {path} is missing' for s in splits for path in missing_paths(cfg, s)]
     if missing:
         raise ConfigError('\n'.join([*missing, LAYOUTS]))
@@ -37,11 +33,8 @@ def local_rank() -> int:
 
 
 def check_processes(launcher: str) -> None:
-    """Raise if a launcher is named that did not start this process, or if there are more processes
-    on this machine than GPUs; without CUDA any number goes.
-
-    Raises:
-        ConfigError: Saying what to ask for instead.
+    """Raise ConfigError if a launcher is named that did not start this process, or if there are
+    more processes on this machine than GPUs; without CUDA any number goes.
     """
     told = LAUNCHERS.get(launcher)
     if told and told not in os.environ:

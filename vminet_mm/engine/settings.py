@@ -46,12 +46,9 @@ _PACKAGES = dict(
 
 
 def require_read_settings(cfg: Config) -> None:
-    """Raise if a top-level setting would be without effect.
+    """Raise ConfigError if a top-level setting would be without effect.
 
     Names that are none of MMEngine's are variables and left alone, but for misspelled ones.
-
-    Raises:
-        ConfigError: Naming each, and what to write instead.
     """
     problems = []
     if cfg.get('runner_type', 'Runner') != 'Runner':
@@ -78,11 +75,7 @@ def require_read_settings(cfg: Config) -> None:
 
 
 def require_numbers(cfg: Config) -> None:
-    """Raise if a number of a training is none, or one with which nothing is learned.
-
-    Raises:
-        ConfigError: Naming each, and what it must be.
-    """
+    """Raise ConfigError if a number of a training is none, or one with which nothing is learned."""
     values = {}
     for name in _LENGTHS:
         value = cfg.train_cfg.get(name.split('.')[1])
@@ -123,11 +116,7 @@ def apply_vis_backends(cfg: Config, cfg_options: dict) -> None:
 
 
 def require_vis_packages(cfg: Config) -> None:
-    """Raise if a backend of the visualizer needs a package that is not there.
-
-    Raises:
-        ConfigError: Naming the backend, the package and how to install it.
-    """
+    """Raise ConfigError if a backend of the visualizer needs a package that is not there."""
     for backend in (cfg.get('visualizer') or {}).get('vis_backends') or []:
         kind = str(backend.get('type')).rpartition('.')[2]
         package = _PACKAGES.get(kind)

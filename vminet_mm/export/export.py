@@ -128,11 +128,7 @@ def export(
 def _require_switches(
     kind: str, check: bool, pasted: bool, takes_uint8: bool, is_int8: bool
 ) -> None:
-    """Raise for switches that do not go together.
-
-    Raises:
-        ConfigError: Naming them.
-    """
+    """Raise ConfigError for switches that do not go together."""
     if kind != 'onnx' and (pasted or takes_uint8):
         raise ConfigError('--paste and --simplify-input are for --format onnx')
     if is_int8 and not takes_uint8:
@@ -145,11 +141,7 @@ def _require_switches(
 
 
 def _require_fixed(size: tuple[int, int], about: dict[str, Any], takes_uint8: bool) -> None:
-    """Raise unless what comes before the network gives images of one size.
-
-    Raises:
-        ConfigError: Saying what does not.
-    """
+    """Raise ConfigError unless what comes before the network gives images of one size."""
     if takes_uint8 and _prepared_size(about['resize']) != size:
         raise ConfigError(
             '--fixed-size with --simplify-input needs a test pipeline that ends in images of one '
@@ -169,11 +161,7 @@ def _prepared_size(steps: Sequence[dict[str, Any]]) -> tuple[int, int] | None:
 
 
 def require_small(differences: Sequence[Difference]) -> None:
-    """Raise if a difference is more than rounding.
-
-    Raises:
-        ConfigError: Naming the largest.
-    """
+    """Raise ConfigError if a difference is more than rounding."""
     wrong = [row for row in differences if not row.is_small]
     if wrong:
         worst = max(wrong, key=lambda row: row.relative / row.limit)

@@ -23,11 +23,7 @@ STRIDE = 32  # of the last map of most backbones
 
 
 def require(*packages: str) -> None:
-    """Raise unless packages are installed.
-
-    Raises:
-        ConfigError: With what to install.
-    """
+    """Raise ConfigError unless packages are installed."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise ConfigError(f'{missing[0]} is not installed: pip install {" ".join(missing)}')

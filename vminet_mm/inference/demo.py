@@ -57,11 +57,7 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def check_places(args: argparse.Namespace, inputs: Inputs) -> None:
-    """Raise if the output cannot be written, or would replace an image or itself.
-
-    Raises:
-        ConfigError: Saying which.
-    """
+    """Raise ConfigError if the output cannot be written, or would replace an image or itself."""
     files = [path for path in (*inputs.images, *inputs.videos) if isinstance(path, Path)]
     folders = [] if args.no_pictures else [args.out_dir]
     for folder in [*folders, args.save_labels]:
@@ -82,11 +78,7 @@ def check_places(args: argparse.Namespace, inputs: Inputs) -> None:
 
 
 def check_switches(args: argparse.Namespace, model: Predictor, inputs: Inputs) -> None:
-    """Raise for a switch that the task does not have.
-
-    Raises:
-        ConfigError: Naming the switch.
-    """
+    """Raise ConfigError for a switch that the task does not have."""
     own = {'coco_json': Detection, 'coco_ann': Detection, 'save_labels': Segmentation}
     for name, kind in own.items():
         if getattr(args, name) and model.kind is not kind:

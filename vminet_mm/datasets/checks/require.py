@@ -34,11 +34,7 @@ LIST_CHECKS: dict[str, Callable[[Report, str, Any], None]] = {
 
 
 def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
-    """Raise for annotations that would stop a run in its midst, or teach it something wrong.
-
-    Raises:
-        ConfigError: Naming all that is wrong, each with its fix.
-    """
+    """Raise ConfigError for annotations that would stop a run, or teach it something wrong."""
     report = Report(echo=lambda line: None)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         for split in splits:

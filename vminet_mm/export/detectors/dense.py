@@ -43,11 +43,7 @@ class Candidates(NamedTuple):
 
 
 def require_kind(part: nn.Module, name: str, module: ModuleType, known: Sequence[str]) -> None:
-    """Raise unless a part of a detector is one of the classes of a module that can be exported.
-
-    Raises:
-        ConfigError: Naming it.
-    """
+    """Raise ConfigError unless a part of a detector is of a class of a module that is exported."""
     if type(part) not in [getattr(module, kind) for kind in known]:
         raise ConfigError(
             f'{name}: a {type(part).__name__} cannot be exported, only {", ".join(known)}. '
