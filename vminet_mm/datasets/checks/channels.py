@@ -8,11 +8,11 @@ from ..config_parts import type_name
 from .report import Report, some
 
 
-def check_channels(report: Report, cfg: Config, split: str, channels: set[int]) -> None:
+def check_channels(report: Report, cfg: Config, channels: set[int]) -> None:
     """Check that all opened images have the channels that backbone and normalization take."""
     if len(channels) > 1:
         report.problem(
-            f'{split}: images of {" and ".join(map(str, sorted(channels)))} channels in one set',
+            f'images of {" and ".join(map(str, sorted(channels)))} channels in one set',
             "read all alike: color_type='color' or 'grayscale' in LoadImageFromFile",
         )
     if len(channels) != 1:
@@ -22,7 +22,7 @@ def check_channels(report: Report, cfg: Config, split: str, channels: set[int]) 
     wanted = _channels_of(model.get('backbone') or {})
     if wanted and wanted != number:
         report.problem(
-            f'{split}: the pipeline gives {number} channels, model.backbone takes {wanted}',
+            f'the pipeline gives {number} channels, model.backbone takes {wanted}',
             f"set color_type in LoadImageFromFile ('color' gives 3, 'grayscale' 1), or "
             f'--cfg-options model.backbone.in_channels={number}',
         )
@@ -30,7 +30,7 @@ def check_channels(report: Report, cfg: Config, split: str, channels: set[int]) 
     means = preprocessor.get('mean')
     if means and len(means) not in (1, number):
         report.problem(
-            f'{split}: the pipeline gives {number} channels, data_preprocessor.mean has '
+            f'the pipeline gives {number} channels, data_preprocessor.mean has '
             f'{len(means)} ({some(means)})',
             'give mean and std one value, or one of each channel; bgr_to_rgb=False unless 3',
         )

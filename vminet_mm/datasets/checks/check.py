@@ -70,15 +70,17 @@ def check_config(
     scope = task_of(cfg).scope
     report = Report(echo)
     for split in splits:
+        report.split = split
         loader = cfg.get(f'{split}_dataloader')
         if not loader:
-            report.note(f'{split}: the config has no {split}_dataloader')
+            report.note(f'the config has no {split}_dataloader')
             continue
         echo(f'{split}:')
         if reads_masks(cfg, split):
             report.masks.add(split)
         with DefaultScope.overwrite_default_scope(scope):
-            _check_split(report, cfg, split, samples, seed)
+            _check_split(report, cfg, samples, seed)
+    report.split = ''  # what follows is of all of them
     if {'train', 'val'} <= {*splits}:
         _note_same_images(report, cfg)
     check_classes_agree(report)
@@ -100,13 +102,13 @@ def _note_same_images(report: Report, cfg: Config) -> None:
         report.note('val: it reads the images of train: its metrics say nothing of others')
 
 
-def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: int) -> None:
+def _check_split(report: Report, cfg: Config, samples: int, seed: int) -> None:
     """Check the files of a split, then open samples through its pipeline."""
-    before = len(report.problems)
+    split, before = report.split, len(report.problems)
     missing = missing_paths(cfg, split)
     for path in missing:
         report.problem(
-            f'{split}: {path} is missing',
+            f'{path} is missing',
             f'put the data there (see {LAYOUTS_PAGE}), or give --data-root DIR',
         )
     if missing:
@@ -115,33 +117,33 @@ def _check_split(report: Report, cfg: Config, split: str, samples: int, seed: in
     whole = cfg[f'{split}_dataloader'].dataset
     for leaf in leaf_datasets(whole):
         # a first one that reads no file, for the checks that name what is wrong with the files
-        dataset = build(report, split, leaf | dict(lazy_init=True, pipeline=[]))
+        dataset = build(report, leaf | dict(lazy_init=True, pipeline=[]))
         if dataset is None:
             return
-        if is_text(report, split, dataset.metainfo.get('classes')):
+        if is_text(report, dataset.metainfo.get('classes')):
             return
         try:
             check = LAYOUT_CHECKS[DefaultScope.get_current_instance().scope_name]
             if check is check_coco and reader_of(type(dataset)) != 'CocoDataset':
                 check = check_parsed
-            check(report, split, dataset, samples, rng)
+            check(report, dataset, samples, rng)
         except Exception as error:  # the data sets' own checks: assertions and others
-            cannot_read(report, split, error)
+            cannot_read(report, error)
             return
         classes = tuple(dataset.metainfo.get('classes') or ())
         report.fact('classes', f'{len(classes)}')
         if classes:  # none of folders that are no classes, which is a problem already
-            note_classes(report, split, leaf, classes)
+            note_classes(report, leaf, classes)
         report.palettes.setdefault(split, dataset.metainfo.get('palette'))
-    _check_evaluators(report, cfg, split)
+    _check_evaluators(report, cfg)
     unreadable = len(report.problems) > before
-    dataset = build(report, split, whole, quiet=unreadable)
+    dataset = build(report, whole, quiet=unreadable)
     if dataset is not None and split not in report.unsafe:
-        report.samples[split], channels = open_samples(report, split, dataset, samples, rng)
-        check_channels(report, cfg, split, channels)
+        report.samples[split], channels = open_samples(report, dataset, samples, rng)
+        check_channels(report, cfg, channels)
 
 
-def build(report: Report, split: str, config: dict, quiet: bool = False) -> Any:
+def build(report: Report, config: dict, quiet: bool = False) -> Any:
     """Build a data set; None, and a problem unless quiet, if it refuses."""
     try:
         MMLogger.get_current_instance()  # made in there it would stay mute
@@ -149,20 +151,20 @@ def build(report: Report, split: str, config: dict, quiet: bool = False) -> Any:
             return DATASETS.build(deepcopy(config))
     except Exception as error:  # whatever a data set's reader raises
         if not quiet:
-            cannot_read(report, split, error)
+            cannot_read(report, error)
         return None
 
 
-def cannot_read(report: Report, split: str, error: Exception) -> None:
+def cannot_read(report: Report, error: Exception) -> None:
     """The problem that a data set's reader raised."""
     report.problem(
-        f'{split}: the data set cannot be read: {error_text(error)}',
-        f'see {LAYOUTS_PAGE}, and {split}_dataloader.dataset in the config',
+        f'the data set cannot be read: {error_text(error)}',
+        f'see {LAYOUTS_PAGE}, and {report.split}_dataloader.dataset in the config',
     )
 
 
 def open_samples(
-    report: Report, split: str, dataset: Any, number: int, rng: np.random.Generator
+    report: Report, dataset: Any, number: int, rng: np.random.Generator
 ) -> tuple[list[Sample], set[int]]:
     """Open random images through the data set's pipeline, and say shapes and values.
 
@@ -170,11 +172,9 @@ def open_samples(
         tuple: Those that could be opened, and the numbers of channels that they have.
     """
     if len(dataset) == 0:
-        report.problem(
-            f'{split}: no image is left to train on', 'see the notes above, and filter_cfg'
-        )
+        report.problem('no image is left to train on', 'see the notes above, and filter_cfg')
         return [], set()
-    report.lengths[split] = len(dataset)
+    report.lengths[report.split] = len(dataset)
     _limit_search(dataset)
     report.fact('used', f'{len(dataset)} images, after filter_cfg where there is one')
     chosen = sorted(rng.choice(len(dataset), min(number, len(dataset)), replace=False))
@@ -206,14 +206,14 @@ def open_samples(
         samples.append(Sample(path.name, picture, labels, tuple(size)))
     if broken:
         report.problem(
-            f'{split}: {len(broken)} of {len(chosen)} opened images are broken ({some(broken)})',
+            f'{len(broken)} of {len(chosen)} opened images are broken ({some(broken)})',
             'get these files again; --samples with a large number opens all',
         )
     for error, paths in failed.items():
         report.problem(
-            f'{split}: the pipeline fails on {len(paths)} of {len(chosen)} opened images '
+            f'the pipeline fails on {len(paths)} of {len(chosen)} opened images '
             f'({some(paths)}): {error}',
-            f'fix these files or their labels, or {split}_dataloader.dataset.pipeline',
+            f'fix these files or their labels, or {report.option("pipeline")}',
         )
     if inputs:
         _say_inputs(report, inputs)
@@ -262,8 +262,9 @@ def as_rgb(inputs: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(to_picture(inputs.permute(1, 2, 0).numpy())[..., ::-1])
 
 
-def _check_evaluators(report: Report, cfg: Config, split: str) -> None:
+def _check_evaluators(report: Report, cfg: Config) -> None:
     """An evaluator's own annotation file must be the one that the images come with."""
+    split = report.split
     if split == 'train':
         return
     files = [

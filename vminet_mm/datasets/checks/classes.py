@@ -19,11 +19,11 @@ COUNT_OTHERWISE = (
 )
 
 
-def is_text(report: Report, split: str, classes: Any) -> bool:
+def is_text(report: Report, classes: Any) -> bool:
     """Whether the names of the classes are one text, each letter of which would be a class."""
     if isinstance(classes, str):
         report.problem(
-            f'{split}: metainfo.classes is the text {classes!r}, not a list of names',
+            f'metainfo.classes is the text {classes!r}, not a list of names',
             'write "[a,b]" in --cfg-options, and in a config ("a",) with a comma for one name',
         )
     return isinstance(classes, str)
@@ -34,13 +34,13 @@ def difference(names: Sequence[str], other: Sequence[str]) -> str:
     return some(sorted(set(names) ^ set(other))) or 'their order differs'
 
 
-def note_classes(report: Report, split: str, leaf: dict, classes: tuple[str, ...]) -> None:
+def note_classes(report: Report, leaf: dict, classes: tuple[str, ...]) -> None:
     """Keep the classes of a split, which all parts of its data set must share."""
-    first = report.classes.setdefault(split, classes)
+    first = report.classes.setdefault(report.split, classes)
     if classes != first:
         source = next(iter(dataset_paths(leaf)), 'another part')
         report.problem(
-            f'{split}: the parts of the data set have different classes: {len(first)}, and '
+            f'the parts of the data set have different classes: {len(first)}, and '
             f'{len(classes)} in {source} ({difference(first, classes)})',
             'a label must mean the same class in all: give all parts the same metainfo.classes',
         )

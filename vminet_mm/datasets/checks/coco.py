@@ -19,34 +19,32 @@ LISTS = ('images', 'annotations', 'categories')
 IGNORED_NAMES = 5  # categories in one line
 
 
-def check_coco(
-    report: Report, split: str, dataset: Any, samples: int, rng: np.random.Generator
-) -> None:
+def check_coco(report: Report, dataset: Any, samples: int, rng: np.random.Generator) -> None:
     """Check an annotation file of COCO's format and the folder of its images."""
-    content = _read(report, split, dataset)
+    content = _read(report, dataset)
     if content is not None:
         folder = Path(dataset.data_prefix.get('img') or '')
         before = len(report.problems)
-        check_files(report, split, folder, [image['file_name'] for image in content['images']])
-        check_sizes(report, split, folder, content['images'], samples, rng)
-        _check_lists(report, split, dataset, content)
-        if split != 'train' and len(report.problems) == before:
-            metrics = ('bbox', 'segm') if split in report.masks else ('bbox',)
+        check_files(report, folder, [image['file_name'] for image in content['images']])
+        check_sizes(report, folder, content['images'], samples, rng)
+        _check_lists(report, dataset, content)
+        if report.split != 'train' and len(report.problems) == before:
+            metrics = ('bbox', 'segm') if report.split in report.masks else ('bbox',)
             for metric in metrics:
-                check_self_evaluation(report, split, content, metric)
+                check_self_evaluation(report, content, metric)
 
 
-def check_annotations(report: Report, split: str, dataset: Any) -> None:
+def check_annotations(report: Report, dataset: Any) -> None:
     """Check an annotation file of COCO's format, with a look at a few images."""
-    content = _read(report, split, dataset)
+    content = _read(report, dataset)
     if content is not None:
-        _check_lists(report, split, dataset, content, QUICK_MASKS)
+        _check_lists(report, dataset, content, QUICK_MASKS)
         folder = dataset.data_prefix.get('img') or ''
         if '://' not in folder:
-            check_some_files(report, split, Path(folder), content['images'])
+            check_some_files(report, Path(folder), content['images'])
 
 
-def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | None:
+def _read(report: Report, dataset: Any) -> dict[str, list[dict]] | None:
     """The lists of an annotation file; None, and a problem, if it is none."""
     path = Path(dataset.ann_file)
     report.fact('annotations', str(path))
@@ -56,26 +54,26 @@ def _read(report: Report, split: str, dataset: Any) -> dict[str, list[dict]] | N
         text = path.read_bytes()
         if text.startswith(BOM_UTF8):
             report.problem(
-                f'{split}: {path} starts with a byte-order mark, which pycocotools cannot read',
+                f'{path} starts with a byte-order mark, which pycocotools cannot read',
                 f'save it as UTF-8 without one, or {FIX}',
             )
         content = json.loads(text.decode('utf-8-sig'))  # pycocotools reads no other encoding
-        if 'annotations' not in content and not _needs_objects(split, dataset):
+        if 'annotations' not in content and not _needs_objects(report.split, dataset):
             content['annotations'] = []
         for key in LISTS:
             if not all(isinstance(entry, dict) for entry in [*content[key]]):
                 raise TypeError(f'{key} is no list of objects')
     except (ValueError, KeyError, TypeError) as error:
         report.problem(
-            f'{split}: {path} is not an annotation file of COCO ({error_text(error)})',
+            f'{path} is not an annotation file of COCO ({error_text(error)})',
             'it must be JSON in UTF-8 with the lists images, annotations and categories '
             f'(see {LAYOUTS_PAGE})',
         )
         return None
-    is_whole = check_entries(report, split, path, content)
+    is_whole = check_entries(report, path, content)
     for key, one in (('images', 'image'), ('categories', 'category')):
         if not content[key]:
-            report.problem(f'{split}: {path} lists no {one}', f'write the {key} into its list')
+            report.problem(f'{path} lists no {one}', f'write the {key} into its list')
             is_whole = False
     return content if is_whole else None
 
@@ -89,28 +87,26 @@ def _needs_objects(split: str, dataset: Any) -> bool:
     return not (dataset.test_mode or keeps_bare)
 
 
-def _check_lists(
-    report: Report, split: str, dataset: Any, content: dict, masks: int | None = None
-) -> None:
+def _check_lists(report: Report, dataset: Any, content: dict, masks: int | None = None) -> None:
     """Check what an annotation file says, some of its masks or all, and if it fits the config."""
     images, objects, categories = (content[key] for key in LISTS)
-    have_sizes = _check_images(report, split, images)
+    have_sizes = _check_images(report, images)
     classes = dataset.metainfo['classes']
-    check_evaluation(report, split, objects)
-    usable = _check_objects(report, split, images, objects) if have_sizes else None
+    check_evaluation(report, objects)
+    usable = _check_objects(report, images, objects) if have_sizes else None
     if usable is not None:
-        check_boxes(report, split, images, objects)
-        check_usable(report, split, classes, content, usable, _needs_objects(split, dataset))
-        check_masks(report, split, images, objects, split in report.masks, masks)
-    _check_categories(report, split, classes, objects, categories)
+        check_boxes(report, images, objects)
+        check_usable(report, classes, content, usable, _needs_objects(report.split, dataset))
+        check_masks(report, images, objects, report.split in report.masks, masks)
+    _check_categories(report, classes, objects, categories)
 
 
-def _check_images(report: Report, split: str, images: list[dict]) -> bool:
+def _check_images(report: Report, images: list[dict]) -> bool:
     """Numbers that are given twice, and sizes that are none; returns whether all are sizes."""
     twice = repeated(image['id'] for image in images)
     if twice:
         report.problem(
-            f'{split}: {len(twice)} image ids are given more than once ({some(twice)}), and all '
+            f'{len(twice)} image ids are given more than once ({some(twice)}), and all '
             'but one of their images would be left out',
             'number the images anew, each with an id of its own',
         )
@@ -121,44 +117,39 @@ def _check_images(report: Report, split: str, images: list[dict]) -> bool:
     ]
     if wrong:
         report.problem(
-            f'{split}: {len(wrong)} images have a height or width that is no size '
-            f'(image ids {some(wrong)})',
+            f'{len(wrong)} images have a height or width that is no size (image ids {some(wrong)})',
             'write height and width in pixels, as numbers',
         )
     return not wrong
 
 
-def _check_objects(
-    report: Report, split: str, images: list[dict], objects: list[dict]
-) -> list[dict] | None:
+def _check_objects(report: Report, images: list[dict], objects: list[dict]) -> list[dict] | None:
     """Check ids and boxes; returns the objects that mmdet keeps, None if a box is no box."""
     sizes = {image['id']: (image['width'], image['height']) for image in images}
     crowd = sum(bool(entry.get('iscrowd')) for entry in objects)
     report.fact('objects', f'{len(objects)}, {crowd} of them crowds')
     bare = len(sizes.keys() - {entry['image_id'] for entry in objects})
     if bare:
-        report.note(f'{split}: {bare} of {len(sizes)} images are without annotation')
+        report.note(f'{bare} of {len(sizes)} images are without annotation')
     twice = repeated(entry['id'] for entry in objects)
     if twice:
         report.problem(
-            f'{split}: {len(twice)} annotation ids are given more than once ({some(twice)})',
+            f'{len(twice)} annotation ids are given more than once ({some(twice)})',
             'number the annotations anew, each with an id of its own',
         )
     strays = [entry['id'] for entry in objects if entry['image_id'] not in sizes]
     if strays and {str(entry['image_id']) for entry in objects} <= set(map(str, sizes)):
         report.problem(
-            f'{split}: image_id is a number in one list and a text in the other '
+            f'image_id is a number in one list and a text in the other '
             f'(annotation ids {some(strays)})',
             'write the ids of images and annotations alike, as numbers',
         )
     elif strays:
-        report.note(
-            f'{split}: {len(strays)} annotations belong to no listed image (ids {some(strays)})'
-        )
+        report.note(f'{len(strays)} annotations belong to no listed image (ids {some(strays)})')
     wrong = [entry['id'] for entry in objects if not _is_box(entry)]
     if wrong:
         report.problem(
-            f'{split}: {len(wrong)} boxes are not four numbers, or NaN or infinite '
+            f'{len(wrong)} boxes are not four numbers, or NaN or infinite '
             f'(annotation ids {some(wrong)})',
             'write bbox as [left, top, width, height] in pixels',
         )
@@ -166,15 +157,14 @@ def _check_objects(
     wrong = [entry['id'] for entry in objects if not is_number(entry['area'])]
     if wrong:
         report.problem(
-            f'{split}: {len(wrong)} areas are no number, or NaN or infinite '
-            f'(annotation ids {some(wrong)})',
+            f'{len(wrong)} areas are no number, or NaN or infinite (annotation ids {some(wrong)})',
             f'write area in pixels, or {FIX}',
         )
         return None
     empty = [entry['id'] for entry in objects if _is_empty(entry, sizes.get(entry['image_id']))]
     if empty:
         report.note(
-            f'{split}: {len(empty)} boxes are empty, under 1 pixel or outside of their image, and '
+            f'{len(empty)} boxes are empty, under 1 pixel or outside of their image, and '
             f'are left out (annotation ids {some(empty)})'
         )
     lost = {*empty, *strays}
@@ -198,17 +188,19 @@ def _is_empty(entry: dict, size: tuple[int, int] | None) -> bool:
 
 
 def _check_categories(
-    report: Report, split: str, classes: tuple, objects: list[dict], categories: list[dict]
+    report: Report, classes: tuple, objects: list[dict], categories: list[dict]
 ) -> None:
     """The annotation file's categories against the config's classes."""
     names = {category['id']: category['name'] for category in categories}
     number = Counter(names.get(entry['category_id']) for entry in objects)
     report.fact('objects of', class_counts(classes, [number[name] for name in classes]))
-    fix = f'name the classes of the file, in its order: {name_classes(split, names.values())}'
+    fix = (
+        f'name the classes of the file, in its order: {name_classes(report.split, names.values())}'
+    )
     absent = [name for name in classes if name not in names.values()]
     if absent:
         report.problem(
-            f'{split}: {len(absent)} of {len(classes)} classes of the config are not in the '
+            f'{len(absent)} of {len(classes)} classes of the config are not in the '
             f'annotation file ({some(absent)}); the labels of the others would shift',
             fix,
         )
@@ -217,13 +209,13 @@ def _check_categories(
     twice = repeated(names.values())
     if not absent and not twice and order != list(classes):
         report.problem(
-            f'{split}: the annotation file orders the classes otherwise than the config '
+            f'the annotation file orders the classes otherwise than the config '
             f'({some(order)} against {some(classes)}), so they would get the wrong names',
             fix,
         )
     if twice:
         report.problem(
-            f'{split}: several categories of the annotation file have the same name '
+            f'several categories of the annotation file have the same name '
             f'({some(twice)}), so the labels of the others would shift',
             f'give each category a name of its own; one without objects is removed when you {FIX}',
         )
@@ -231,13 +223,13 @@ def _check_categories(
     if unknown:
         text = ', '.join(f'{name} {count}' for name, count in list(unknown.items())[:IGNORED_NAMES])
         report.note(
-            f'{split}: {len(unknown)} categories of the annotation file are not among the classes '
+            f'{len(unknown)} categories of the annotation file are not among the classes '
             f'of the config; their {sum(unknown.values())} annotations are left out ({text})'
         )
     if number[None]:
         ids = sorted({e['category_id'] for e in objects if e['category_id'] not in names})
         report.problem(
-            f'{split}: {number[None]} annotations have a category_id which the file does not '
+            f'{number[None]} annotations have a category_id which the file does not '
             f'define ({some(ids)})',
             'add these categories to the file, or correct the ids',
         )

@@ -32,23 +32,16 @@ def _is_text(value: Any) -> bool:
 # list and key: what its value must be; None if it is looked at elsewhere
 KEYS: dict[str, dict[str, tuple[Callable[[Any], bool], str] | None]] = dict(
     images=dict(
-        id=(_is_id, 'a number'),
-        file_name=(_is_name, 'the name of a file'),
-        height=None,
-        width=None,
+        id=(_is_id, 'a number'), file_name=(_is_name, 'the name of a file'), height=None, width=None
     ),
     annotations=dict(
-        id=(is_object_id, 'a number'),
-        image_id=None,
-        category_id=None,
-        bbox=None,
-        area=None,
+        id=(is_object_id, 'a number'), image_id=None, category_id=None, bbox=None, area=None
     ),
     categories=dict(id=(_is_id, 'a number'), name=(_is_text, 'a text')),
 )
 
 
-def check_entries(report: Report, split: str, path: object, content: dict[str, list]) -> bool:
+def check_entries(report: Report, path: object, content: dict[str, list]) -> bool:
     """Check the keys of all entries, and the kinds of ids and names; whether all is there."""
     before = len(report.problems)
     for kind, keys in KEYS.items():
@@ -58,45 +51,42 @@ def check_entries(report: Report, split: str, path: object, content: dict[str, l
             lacking = sum(key not in entry for entry in entries)
             if lacking:
                 report.problem(
-                    f'{split}: {lacking} x {name} is missing in {path}',
-                    f'add it to every entry{way_out}',
+                    f'{lacking} x {name} is missing in {path}', f'add it to every entry{way_out}'
                 )
             is_right, what = rule or (None, '')
             values = [entry[key] for entry in entries if key in entry] if rule else []
             wrong = [value for value in values if not is_right(value)]
             if wrong:
                 report.problem(
-                    f'{split}: {len(wrong)} x {name} in {path} is not {what} '
-                    f'({some(map(repr, wrong))})',
+                    f'{len(wrong)} x {name} in {path} is not {what} ({some(map(repr, wrong))})',
                     f'write {what} into every entry{way_out}',
                 )
     if len(report.problems) == before:
-        _check_ids(report, split, content)
+        _check_ids(report, content)
     return len(report.problems) == before
 
 
-def _check_ids(report: Report, split: str, content: dict[str, list]) -> None:
+def _check_ids(report: Report, content: dict[str, list]) -> None:
     """Ids of images and categories are of one kind, which pycocotools sorts, and refer to each
     other; categories have an id each."""
     ids = {kind: [entry['id'] for entry in content[kind]] for kind in ('images', 'categories')}
     for kind, values in ids.items():
         if len({isinstance(value, str) for value in values}) > 1:
             report.problem(
-                f'{split}: the ids of the {kind} are numbers and texts',
-                'write all of them as numbers',
+                f'the ids of the {kind} are numbers and texts', 'write all of them as numbers'
             )
     for key in ('image_id', 'category_id'):
         odd = [entry['id'] for entry in content['annotations'] if not _may_refer(entry[key])]
         if odd:
             report.problem(
-                f'{split}: {key} of {len(odd)} annotations is a list or an object '
+                f'{key} of {len(odd)} annotations is a list or an object '
                 f'(annotation ids {some(odd)})',
                 'write one id',
             )
     twice = repeated(ids['categories'])
     if twice:
         report.problem(
-            f'{split}: {len(twice)} category ids are given more than once ({some(twice)}), and '
+            f'{len(twice)} category ids are given more than once ({some(twice)}), and '
             'all but one of their names would be left out',
             'number the categories anew, each with an id of its own',
         )

@@ -15,25 +15,25 @@ QUICK_FILES = 1000  # looked for before every training
 QUICK_SIZES = 16  # read before every training
 
 
-def check_files(report: Report, split: str, folder: Path, names: list[str]) -> None:
+def check_files(report: Report, folder: Path, names: list[str]) -> None:
     """Check that the listed images are on the disk."""
-    number = _check_there(report, split, folder, names)
+    number = _check_there(report, folder, names)
     report.fact('images', f'{len(names)} listed, {number} found in {folder}')
     # a look into the folder itself, not below: names may hold folders
     listed = set(names)
     others = sum(entry.is_file() and entry.name not in listed for entry in os.scandir(folder))
     if others:
-        report.note(f'{split}: {others} files in {folder} are not listed, and not used')
+        report.note(f'{others} files in {folder} are not listed, and not used')
 
 
-def check_some_files(report: Report, split: str, folder: Path, images: list[dict]) -> None:
+def check_some_files(report: Report, folder: Path, images: list[dict]) -> None:
     """Look for some of the listed images, and compare the sizes of a few."""
     spread = images[:: max(len(images) // QUICK_FILES, 1)]
-    if _check_there(report, split, folder, [image['file_name'] for image in spread]) == len(spread):
-        check_sizes_of(report, split, folder, images[:: max(len(images) // QUICK_SIZES, 1)])
+    if _check_there(report, folder, [image['file_name'] for image in spread]) == len(spread):
+        check_sizes_of(report, folder, images[:: max(len(images) // QUICK_SIZES, 1)])
 
 
-def _check_there(report: Report, split: str, folder: Path, names: list[str]) -> int:
+def _check_there(report: Report, folder: Path, names: list[str]) -> int:
     """The problem of listed images that are not on the disk; returns how many are."""
     missing = [
         name
@@ -42,7 +42,7 @@ def _check_there(report: Report, split: str, folder: Path, names: list[str]) -> 
     ]
     if missing:
         report.problem(
-            f'{split}: {len(missing)} of {len(names)} listed images are missing in {folder} '
+            f'{len(missing)} of {len(names)} listed images are missing in {folder} '
             f'({some(missing)})',
             _fix_of_missing(folder, missing),
         )
@@ -82,20 +82,15 @@ def _fix_of_missing(folder: Path, missing: list[str]) -> str:
 
 
 def check_sizes(
-    report: Report,
-    split: str,
-    folder: Path,
-    images: list[dict],
-    samples: int,
-    rng: np.random.Generator,
+    report: Report, folder: Path, images: list[dict], samples: int, rng: np.random.Generator
 ) -> None:
     """Compare listed sizes with those of images as they are loaded, EXIF orientation applied."""
     number = min(len(images), max(samples, MAX_SIZES))
     chosen = sorted(rng.choice(len(images), number, replace=False))
-    check_sizes_of(report, split, folder, [images[index] for index in chosen])
+    check_sizes_of(report, folder, [images[index] for index in chosen])
 
 
-def check_sizes_of(report: Report, split: str, folder: Path, images: list[dict]) -> None:
+def check_sizes_of(report: Report, folder: Path, images: list[dict]) -> None:
     """The problems of images whose size is not the listed one, if one is listed."""
     number = len(images)
     turned, other = [], []
@@ -105,21 +100,21 @@ def check_sizes_of(report: Report, split: str, folder: Path, images: list[dict])
         are_sizes = all(isinstance(side, (int, float)) and side for side in listed)
         if size is None or size[0] == listed or not are_sizes:  # no size is named apart
             continue
-        if split in report.masks and max(listed) > TOO_LARGE * max(size[0]):
-            report.unsafe.add(split)
+        if report.split in report.masks and max(listed) > TOO_LARGE * max(size[0]):
+            report.unsafe.add(report.split)
         (turned if size[1] and size[0] == listed[::-1] else other).append(
             f'{entry["file_name"]}: listed {listed[0]} x {listed[1]}, '
             f'the image has {size[0][0]} x {size[0][1]}'
         )
     if turned:
         report.problem(
-            f'{split}: {len(turned)} of {number} images are turned by their EXIF orientation when '
+            f'{len(turned)} of {number} images are turned by their EXIF orientation when '
             f'loaded, but listed unturned ({some(turned)})',
             'save the images turned and without the tag, or list boxes and sizes as turned',
         )
     if other:
         report.problem(
-            f'{split}: {len(other)} of {number} images have another size than listed '
+            f'{len(other)} of {number} images have another size than listed '
             f'({some(other)}); were they resized after labeling?',
             'use the original images, or scale sizes, boxes, areas and masks in the annotations',
         )

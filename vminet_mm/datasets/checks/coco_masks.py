@@ -19,7 +19,6 @@ SAME_BOX = 0.5  # IoU with the box of its mask, below which a box belongs to som
 
 def check_masks(
     report: Report,
-    split: str,
     images: list[dict],
     objects: list[dict],
     is_needed: bool,
@@ -32,13 +31,13 @@ def check_masks(
     before = len(report.problems)
     sizes = {image['id']: (image['height'], image['width']) for image in images}
     known = [entry for entry in objects if entry['image_id'] in sizes]
-    _check_code_sizes(report, split, sizes, known)
+    _check_code_sizes(report, sizes, known)
     if not is_needed:
         return
-    _check_form(report, split, sizes, known)
+    _check_form(report, sizes, known)
     if len(report.problems) == before:
         step = max(len(known) // number, 1) if number else 1
-        _check_contents(report, split, sizes, known[::step])
+        _check_contents(report, sizes, known[::step])
 
 
 def polygon_fault(code: Any) -> str | None:
@@ -62,7 +61,7 @@ def are_pairs(polygon: list) -> bool:
     )
 
 
-def _check_form(report: Report, split: str, sizes: dict, objects: list[dict]) -> None:
+def _check_form(report: Report, sizes: dict, objects: list[dict]) -> None:
     """There is a mask, and polygons are lists of at least three points.
 
     pycocotools walks along the edges of a polygon: NaN or a point far away takes all memory.
@@ -74,7 +73,7 @@ def _check_form(report: Report, split: str, sizes: dict, objects: list[dict]) ->
             found.setdefault(fault, []).append(entry['id'])
     if empty := found.get('empty'):
         report.problem(
-            f'{split}: {len(empty)} of {len(objects)} objects have no segmentation '
+            f'{len(empty)} of {len(objects)} objects have no segmentation '
             f'(annotation ids {some(empty)}), and masks are read',
             f'add the masks, or {FIX}, which draws the box as a polygon; a detector without '
             'masks does not need them',
@@ -87,7 +86,7 @@ def _check_form(report: Report, split: str, sizes: dict, objects: list[dict]) ->
     ):
         if ids := found.get(fault):
             report.problem(
-                f'{split}: {len(ids)} {text} (annotation ids {some(ids)})',
+                f'{len(ids)} {text} (annotation ids {some(ids)})',
                 f'{way} segmentation as [[x1, y1, x2, y2, ...]], a list of polygons, or {FIX}',
             )
     for fault, text, way in (
@@ -108,12 +107,12 @@ def _check_form(report: Report, split: str, sizes: dict, objects: list[dict]) ->
         ),
     ):
         if ids := found.get(fault):
-            report.problem(f'{split}: {len(ids)} {text} (annotation ids {some(ids)})', way)
+            report.problem(f'{len(ids)} {text} (annotation ids {some(ids)})', way)
     if found.keys() & {'text', 'far', 'code'}:
-        report.unsafe.add(split)
+        report.unsafe.add(report.split)
     if thin := found.get('thin'):
         report.problem(
-            f'{split}: {len(thin)} objects have a polygon with fewer than {MIN_POLYGON} numbers or '
+            f'{len(thin)} objects have a polygon with fewer than {MIN_POLYGON} numbers or '
             f'an odd number of them (annotation ids {some(thin)})',
             f'remove these polygons, or {FIX}',
         )
@@ -132,7 +131,7 @@ def _fault(code: Any, reach: float) -> str | None:
     return 'far' if is_far else fault
 
 
-def _check_code_sizes(report: Report, split: str, sizes: dict, objects: list[dict]) -> None:
+def _check_code_sizes(report: Report, sizes: dict, objects: list[dict]) -> None:
     """Run-length codes are of the size of their image."""
     wrong = []
     for entry in objects:
@@ -145,13 +144,13 @@ def _check_code_sizes(report: Report, split: str, sizes: dict, objects: list[dic
             wrong.append(entry['id'])
     if wrong:
         report.problem(
-            f'{split}: {len(wrong)} masks (run-length codes) are not of the size of their image '
+            f'{len(wrong)} masks (run-length codes) are not of the size of their image '
             f'(annotation ids {some(wrong)})',
             'write size as [height, width] of the image, and code the mask at that size',
         )
 
 
-def _check_contents(report: Report, split: str, sizes: dict, objects: list[dict]) -> None:
+def _check_contents(report: Report, sizes: dict, objects: list[dict]) -> None:
     """Codes can be decoded, and a mask lies where its box does."""
     broken, apart, bare = [], [], []
     for entry in tqdm(objects, desc='reading masks', disable=None, leave=False):
@@ -167,18 +166,18 @@ def _check_contents(report: Report, split: str, sizes: dict, objects: list[dict]
             apart.append(entry['id'])
     if broken:
         report.problem(
-            f'{split}: {len(broken)} masks (run-length codes) cannot be decoded '
+            f'{len(broken)} masks (run-length codes) cannot be decoded '
             f'(annotation ids {some(broken)})',
             'code these masks again, with pycocotools.mask.encode',
         )
     if bare and len(bare) == len(objects):
         report.problem(
-            f'{split}: none of the {len(bare)} masks holds a pixel',
+            f'none of the {len(bare)} masks holds a pixel',
             'draw polygons around the objects; a detector without masks does not need them',
         )
     elif bare:
-        report.note(f'{split}: {len(bare)} masks hold no pixel (annotation ids {some(bare)})')
-    text = f'{split}: {len(apart)} of {len(objects)} masks do not lie in their box'
+        report.note(f'{len(bare)} masks hold no pixel (annotation ids {some(bare)})')
+    text = f'{len(apart)} of {len(objects)} masks do not lie in their box'
     if len(apart) > len(objects) / 2:
         report.problem(
             f'{text} (annotation ids {some(apart)})',

@@ -19,33 +19,32 @@ MANY = 5000  # objects
 PERFECT = 0.999  # AP of the ground truth evaluated against itself; the rest is rounding
 
 
-def check_evaluation(report: Report, split: str, objects: list[dict]) -> None:
+def check_evaluation(report: Report, objects: list[dict]) -> None:
     """Check what pycocotools reads otherwise than mmdet: ``iscrowd``, and ids that start at 1."""
     odd = [entry['id'] for entry in objects if entry.get('iscrowd', 0) not in (0, 1)]
     if odd:
         report.problem(
-            f'{split}: {len(odd)} annotations have an iscrowd that is neither 0 nor 1 '
-            f'(ids {some(odd)})',
+            f'{len(odd)} annotations have an iscrowd that is neither 0 nor 1 (ids {some(odd)})',
             f'write "iscrowd": 0 for a single object, or {FIX}',
         )
-    if split == 'train':
+    if report.split == 'train':
         return
     lacking = [entry['id'] for entry in objects if 'iscrowd' not in entry]
     if lacking:
         report.problem(
-            f'{split}: {len(lacking)} annotations have no iscrowd (ids {some(lacking)}); the '
+            f'{len(lacking)} annotations have no iscrowd (ids {some(lacking)}); the '
             'evaluation stops without it',
             f'add "iscrowd": 0, or {FIX}',
         )
     if any(entry['id'] == 0 for entry in objects):
         report.problem(
-            f'{split}: an annotation has the id 0, which pycocotools takes for "no match": a '
+            'an annotation has the id 0, which pycocotools takes for "no match": a '
             'perfect prediction of this object counts as wrong',
             f'number the annotations from 1, or {FIX}',
         )
 
 
-def check_boxes(report: Report, split: str, images: list[dict], objects: list[dict]) -> None:
+def check_boxes(report: Report, images: list[dict], objects: list[dict]) -> None:
     """Check whether boxes are normalized, given by their corners, or reach beyond the image."""
     sizes = {image['id']: (image['width'], image['height']) for image in images}
     known = [entry for entry in objects if entry['image_id'] in sizes]
@@ -58,7 +57,7 @@ def check_boxes(report: Report, split: str, images: list[dict], objects: list[di
     if fractions.all() or fractions.sum() > max(1, len(known) / 100):  # not a speck in a corner
         ids = [entry['id'] for entry, is_one in zip(known, fractions, strict=True) if is_one]
         report.problem(
-            f'{split}: {"all " if fractions.all() else ""}{len(ids)} of {len(known)} boxes lie '
+            f'{"all " if fractions.all() else ""}{len(ids)} of {len(known)} boxes lie '
             f'between 0 and 1 (ids {some(ids)}), so each is under 1 pixel and left out',
             'multiply them by the width and height of their image',
         )
@@ -67,7 +66,7 @@ def check_boxes(report: Report, split: str, images: list[dict], objects: list[di
     if not beyond.any():
         return
     ids = [entry['id'] for entry, is_beyond in zip(known, beyond, strict=True) if is_beyond]
-    text = f'{split}: {len(ids)} of {len(known)} boxes reach beyond their image (ids {some(ids)})'
+    text = f'{len(ids)} of {len(known)} boxes reach beyond their image (ids {some(ids)})'
     are_corners = (boxes[:, 2:] > boxes[:, :2]).all() and (boxes[:, 2:] <= size + 1).all()
     half = boxes[:, 2:] / 2
     are_centers = (boxes[:, :2] >= half - 1).all() and (boxes[:, :2] + half <= size + 1).all()
@@ -87,7 +86,6 @@ def check_boxes(report: Report, split: str, images: list[dict], objects: list[di
 
 def check_usable(
     report: Report,
-    split: str,
     classes: Sequence[str],
     content: dict,
     usable: list[dict],
@@ -106,16 +104,14 @@ def check_usable(
     left_out = {e['id'] for entries in reasons.values() for e in entries}
     number = len(content['annotations'])
     if not number and is_needed:
-        report.problem(
-            f'{split}: the annotation file holds no object', 'write the objects into its list'
-        )
+        report.problem('the annotation file holds no object', 'write the objects into its list')
     if not number or any(entry['id'] not in left_out for entry in usable):
         return
     counts = [f'{len(entries)} {why}' for why, entries in reasons.items() if entries]
     if len(usable) < number:
         counts.append(f'{number - len(usable)} have an empty box, no area or no image')
     report.problem(
-        f'{split}: none of the {number} objects can be learned or evaluated: {", ".join(counts)}',
+        f'none of the {number} objects can be learned or evaluated: {", ".join(counts)}',
         'correct these entries; a single object is not a crowd, whatever its mask is coded as',
     )
 
@@ -145,7 +141,7 @@ def self_evaluate(content: dict, metric: str) -> float:
     return float(precision.mean()) if precision.size else -1.0
 
 
-def check_self_evaluation(report: Report, split: str, content: dict, metric: str) -> None:
+def check_self_evaluation(report: Report, content: dict, metric: str) -> None:
     """Check that the ground truth evaluated against itself reaches AP 1."""
     number = len(content['annotations'])
     if number > MANY:
@@ -154,7 +150,7 @@ def check_self_evaluation(report: Report, split: str, content: dict, metric: str
         precision = self_evaluate(content, metric)
     except Exception as error:  # pycocotools raises all kinds of errors on odd entries
         report.problem(
-            f'{split}: the {metric} evaluation of the ground truth fails: {error!r}',
+            f'the {metric} evaluation of the ground truth fails: {error!r}',
             f'correct the annotation file, or {FIX}',
         )
         return
@@ -163,7 +159,7 @@ def check_self_evaluation(report: Report, split: str, content: dict, metric: str
     report.fact(f'{metric} check', f'AP of the ground truth against itself is {precision:.3f}')
     if precision < PERFECT:
         report.problem(
-            f'{split}: the ground truth evaluated against itself reaches AP {precision:.3f} '
+            f'the ground truth evaluated against itself reaches AP {precision:.3f} '
             f'({metric}), and no prediction can do better',
             f'look for annotations that share an id or have the id 0, or {FIX}',
         )

@@ -18,9 +18,7 @@ QUICK_LABEL_MAPS = 16  # read before every training, or more if they have one cl
 MAX_LABEL_MAPS = 500  # read for the pixel counts, or as many as there are samples to open
 
 
-def check_label_maps(
-    report: Report, split: str, dataset: Any, samples: int, rng: np.random.Generator
-) -> None:
+def check_label_maps(report: Report, dataset: Any, samples: int, rng: np.random.Generator) -> None:
     """Check images and label maps of a segmentation set."""
     pairs = [
         (Path(info['img_path']), Path(info['seg_map_path'])) for info in dataset.load_data_list()
@@ -29,80 +27,75 @@ def check_label_maps(
     unread = {} if dataset.ann_file else unread_suffixes(folder, dataset.img_suffix)
     text = ', '.join(f'{number} {suffix}' for suffix, number in unread.items())
     if not pairs:
-        _say_none(report, split, dataset)
+        _say_none(report, dataset)
         return
     if unread:
         report.note(
-            f'{split}: {sum(unread.values())} files in {folder} are not read ({text}); if they are '
+            f'{sum(unread.values())} files in {folder} are not read ({text}); if they are '
             f'images, give them the suffix {dataset.img_suffix}'
         )
-    absent, bare = _check_there(report, split, dataset, pairs)
+    absent, bare = _check_there(report, dataset, pairs)
     report.fact('images', f'{len(pairs)} listed, {len(pairs) - absent} found in {folder}')
     folder = Path(dataset.data_prefix['seg_map_path'])
     report.fact('label maps', f'{len(pairs) - bare} found in {folder}')
     used = {labels for _, labels in pairs}
     others = sum(path not in used for path in folder.rglob(f'*{dataset.seg_map_suffix}'))
     if others:
-        report.note(f'{split}: {others} label maps in {folder} have no image, and are not used')
+        report.note(f'{others} label maps in {folder} have no image, and are not used')
     whole = [pair for pair in pairs if pair[0].is_file() and pair[1].is_file()]
     number = min(len(whole), max(samples, MAX_LABEL_MAPS))
     chosen = sorted(rng.choice(len(whole), number, replace=False)) if whole else []
-    _check_labels(report, split, dataset, [whole[index] for index in chosen], len(whole))
+    _check_labels(report, dataset, [whole[index] for index in chosen], len(whole))
 
 
-def _say_none(report: Report, split: str, dataset: Any) -> None:
+def _say_none(report: Report, dataset: Any) -> None:
     """The problem of a list or a folder without an image that is read."""
     if dataset.ann_file and Path(dataset.ann_file).is_file():
-        report.problem(f'{split}: {dataset.ann_file} lists no image', 'write the images into it')
+        report.problem(f'{dataset.ann_file} lists no image', 'write the images into it')
         return
     folder = dataset.data_prefix['img_path']
     unread = unread_suffixes(folder, dataset.img_suffix)
     text = ', '.join(f'{number} {suffix}' for suffix, number in unread.items())
     report.problem(
-        f'{split}: no *{dataset.img_suffix} in {folder}{f", but {text}" if text else ""}',
+        f'no *{dataset.img_suffix} in {folder}{f", but {text}" if text else ""}',
         'put the images there, or set --cfg-options '
-        f'{split}_dataloader.dataset.img_suffix={next(iter(unread), ".png")}',
+        f'{report.option("img_suffix")}={next(iter(unread), ".png")}',
     )
 
 
-def _check_there(
-    report: Report, split: str, dataset: Any, pairs: list[tuple[Path, Path]]
-) -> tuple[int, int]:
+def _check_there(report: Report, dataset: Any, pairs: list[tuple[Path, Path]]) -> tuple[int, int]:
     """The problems of images and label maps that are not there; returns how many of each."""
     absent = [str(image) for image, _ in pairs if not image.is_file()]
     bare = [str(labels) for _, labels in pairs if not labels.is_file()]
     if absent:
         report.problem(
-            f'{split}: {len(absent)} listed images are missing ({some(absent)})',
+            f'{len(absent)} listed images are missing ({some(absent)})',
             explain_absent(dataset.ann_file, dataset.img_suffix)
             or 'unpack the images again, or take them out of the list',
         )
     alone = set(bare) if not absent else {str(m) for i, m in pairs if i.is_file()} & set(bare)
     if alone:
         report.problem(
-            f'{split}: {len(alone)} of {len(pairs)} images have no label map '
-            f'({some(sorted(alone))})',
-            _fix_of_bare(split, dataset, min(alone))
+            f'{len(alone)} of {len(pairs)} images have no label map ({some(sorted(alone))})',
+            _fix_of_bare(report, dataset, min(alone))
             or 'add the label maps, or move these images away',
         )
     return len(absent), len(bare)
 
 
-def _fix_of_bare(split: str, dataset: Any, path: str) -> str | None:
+def _fix_of_bare(report: Report, dataset: Any, path: str) -> str | None:
     """What to set where a label map's name goes on otherwise after that of its image."""
     stem = Path(path.removesuffix(dataset.seg_map_suffix))
     if stem.parent.is_dir():
         for entry in sorted(os.scandir(stem.parent), key=lambda entry: entry.name):
             rest = entry.name.removeprefix(stem.name)
             if rest != entry.name and rest[:1] in '._-':
-                option = set_option(f'{split}_dataloader.dataset.seg_map_suffix', rest)
+                option = set_option(report.option('seg_map_suffix'), rest)
                 return f'the folder has {entry.name}: set {option}'
     return None
 
 
-def _check_labels(
-    report: Report, split: str, dataset: Any, pairs: list[tuple[Path, Path]], total: int
-) -> int:
+def _check_labels(report: Report, dataset: Any, pairs: list[tuple[Path, Path]], total: int) -> int:
     """Count the pixels of the label maps; name values out of range and files of a wrong kind.
 
     Returns:
@@ -136,25 +129,25 @@ def _check_labels(
             sizes.append(f'{path} is {values.shape[::-1]}, its image {size[0]}{turned}')
     read = len(pairs) - len(unreadable) - len(kinds)
     if not outside:
-        _check_learnable(report, split, classes, pixels, read, total)
+        _check_learnable(report, classes, pixels, read, total)
     bare = [name for name, n in zip(classes, pixels, strict=False) if not n]
     if 0 < len(bare) < len(classes):
-        report.note(f'{split}: {len(bare)} classes are without a pixel ({some(bare)})')
+        report.note(f'{len(bare)} classes are without a pixel ({some(bare)})')
     ignored = 100 * pixels[dataset.ignore_index] / max(int(pixels.sum()), 1)
     report.fact('pixels of', f'{class_counts(classes, pixels[: len(classes)])}')
     report.fact('', f'{ignored:.1f}% ignored, in {len(pairs)} label maps')
-    _tell_outside(report, split, dataset, outside)
+    _tell_outside(report, dataset, outside)
     for found, fix in (
         (unreadable, 'write these label maps again'),
         (kinds, 'a label map is a PNG with one channel of 8 bits, its values are the labels'),
         (sizes, 'a label map must have the size of its image'),
     ):
         if found:
-            report.problem(f'{split}: {len(found)} unusable label maps ({some(found)})', fix)
+            report.problem(f'{len(found)} unusable label maps ({some(found)})', fix)
     return np.count_nonzero(pixels[: len(classes)])
 
 
-def _tell_outside(report: Report, split: str, dataset: Any, outside: dict[int, list[str]]) -> None:
+def _tell_outside(report: Report, dataset: Any, outside: dict[int, list[str]]) -> None:
     """The problem of values that are no class."""
     if not outside:
         return
@@ -165,7 +158,7 @@ def _tell_outside(report: Report, split: str, dataset: Any, outside: dict[int, l
     several = len(values) > 1
     is_lossy = any(path.lower().endswith(('.jpg', '.jpeg')) for path in files)
     report.problem(
-        f'{split}: label{"s" if several else ""} {some(values)} {"are" if several else "is"} out '
+        f'label{"s" if several else ""} {some(values)} {"are" if several else "is"} out '
         f'of range in {len(files)} label maps ({some(files)}); with {len(classes)} classes the '
         f'labels are {first} to {len(classes) - 1 + first}, ignored are '
         f'{"0 and 255" if first else dataset.ignore_index}',
@@ -176,7 +169,7 @@ def _tell_outside(report: Report, split: str, dataset: Any, outside: dict[int, l
 
 
 def _check_learnable(
-    report: Report, split: str, classes: tuple, pixels: np.ndarray, read: int, total: int
+    report: Report, classes: tuple, pixels: np.ndarray, read: int, total: int
 ) -> None:
     """Pixels of two classes must be there to learn from."""
     found = np.count_nonzero(pixels[: len(classes)])
@@ -186,32 +179,32 @@ def _check_learnable(
         'every pixel is ignored' if not found else 'every pixel that is not ignored is of one class'
     )
     if found and read < total:  # objects may be rare
-        report.note(f'{split}: {what} in {read} of {total} label maps')
+        report.note(f'{what} in {read} of {total} label maps')
         return
     report.problem(
-        f'{split}: {what} in {read} label maps: nothing can be learned',
+        f'{what} in {read} label maps: nothing can be learned',
         'write labels from 0 (background 0, object 1), not 0 and 255, name both classes, and set '
         'reduce_zero_label=False in the data sets and in LoadAnnotations where label 0 is a class',
     )
 
 
-def check_some_label_maps(report: Report, split: str, dataset: Any) -> None:
+def check_some_label_maps(report: Report, dataset: Any) -> None:
     """Look for the label maps, and check the labels of a few, which takes no time worth mentioning.
 
     More are read while those have pixels of no two classes.
     """
     entries = dataset.load_data_list()
     if not entries:
-        _say_none(report, split, dataset)
+        _say_none(report, dataset)
     if any('seg_map_path' not in info for info in entries):
         return
     pairs = [(Path(info['img_path']), Path(info['seg_map_path'])) for info in entries]
-    _check_there(report, split, dataset, pairs[:: max(len(pairs) // QUICK_FILES, 1)])
+    _check_there(report, dataset, pairs[:: max(len(pairs) // QUICK_FILES, 1)])
     pairs = [pair for pair in pairs if pair[0].is_file() and pair[1].is_file()]
     for number in (QUICK_LABEL_MAPS, MAX_LABEL_MAPS):
-        trial = Report(report.echo)
+        trial = Report(report.echo, report.split)
         few = pairs[:: max(len(pairs) // number, 1)]
-        if _check_labels(trial, split, dataset, few, len(pairs)) > 1 or len(few) == len(pairs):
+        if _check_labels(trial, dataset, few, len(pairs)) > 1 or len(few) == len(pairs):
             break
     report.notes += trial.notes
     report.problems += trial.problems

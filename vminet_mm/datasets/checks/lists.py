@@ -48,27 +48,27 @@ def unread_suffixes(folder: str | Path, suffixes: str | tuple[str, ...]) -> dict
     return dict(counts.most_common())
 
 
-def check_some_listed(report: Report, split: str, dataset: Any) -> None:
+def check_some_listed(report: Report, dataset: Any) -> None:
     """Check the labels of a list of images, and look for some of the images."""
-    if not check_listed_labels(report, split, dataset) or not dataset.ann_file:
+    if not check_listed_labels(report, dataset) or not dataset.ann_file:
         return
     paths = [entry['img_path'] for entry in dataset.load_data_list()]
-    say_missing(report, split, dataset, paths[:: max(len(paths) // QUICK_FILES, 1)])
+    say_missing(report, dataset, paths[:: max(len(paths) // QUICK_FILES, 1)])
 
 
-def say_missing(report: Report, split: str, dataset: Any, paths: list[str]) -> int:
+def say_missing(report: Report, dataset: Any, paths: list[str]) -> int:
     """The problem of listed images that are not there; returns how many those are."""
     missing = [path for path in paths if '://' not in path and not Path(path).is_file()]
     if missing:
         report.problem(
-            f'{split}: {len(missing)} of {len(paths)} listed images are missing ({some(missing)})',
+            f'{len(missing)} of {len(paths)} listed images are missing ({some(missing)})',
             explain_absent(dataset.ann_file)
             or f'unpack the images again, or take them out of {dataset.ann_file}',
         )
     return len(missing)
 
 
-def check_listed_labels(report: Report, split: str, dataset: Any) -> bool:
+def check_listed_labels(report: Report, dataset: Any) -> bool:
     """Check the labels of a list of images without a look at the images.
 
     Returns:
@@ -77,20 +77,20 @@ def check_listed_labels(report: Report, split: str, dataset: Any) -> bool:
     if not dataset.ann_file or not getattr(dataset, 'with_label', True):
         return True
     is_json = Path(dataset.ann_file).suffix == '.json'
-    return (_check_entries if is_json else _check_lines)(report, split, dataset)
+    return (_check_entries if is_json else _check_lines)(report, dataset)
 
 
-def _check_lines(report: Report, split: str, dataset: Any) -> bool:
+def _check_lines(report: Report, dataset: Any) -> bool:
     """Each line of a text file is a name, a blank and a label."""
     path, classes = dataset.ann_file, dataset.metainfo.get('classes')
     try:
         lines = Path(path).read_text('utf-8').splitlines()
     except UnicodeDecodeError as error:
-        report.problem(f'{split}: {path} is not UTF-8 ({error_text(error)})', 'save it as UTF-8')
+        report.problem(f'{path} is not UTF-8 ({error_text(error)})', 'save it as UTF-8')
         return False
     if lines and lines[0].startswith('\ufeff'):
         report.problem(
-            f'{split}: {path} starts with a byte-order mark, which is read as part of a name',
+            f'{path} starts with a byte-order mark, which is read as part of a name',
             'save it as UTF-8 without one',
         )
     parts = [(number, *line.strip().rpartition(' ')) for number, line in enumerate(lines, 1)]
@@ -98,36 +98,36 @@ def _check_lines(report: Report, split: str, dataset: Any) -> bool:
     if odd:
         first = lines[int(odd[0].removeprefix('line ')) - 1]
         report.problem(
-            f'{split}: {len(odd)} of {len(lines)} lines of {path} are no name, a blank and a '
+            f'{len(odd)} of {len(lines)} lines of {path} are no name, a blank and a '
             f'label ({some(odd)}: {first[:80]!r}); labels are numbers from 0',
             'write each line as "folder/image.jpg 3", without a heading, commas, tabs or blank '
             'lines',
         )
         return False
     if not lines:
-        report.problem(f'{split}: {path} lists no image', 'write the images into it')
+        report.problem(f'{path} lists no image', 'write the images into it')
         return False
     labels = {int(label) for *_, label in parts}
     report.least_classes = max(report.least_classes, max(labels) + 1)
     twice = len(parts) - len({name for _, name, *_ in parts})
     if twice:
-        report.note(f'{split}: {twice} images are listed more than once in {path}')
+        report.note(f'{twice} images are listed more than once in {path}')
     outside = sorted(label for label in labels if classes and label >= len(classes))
     if outside:
         report.problem(
-            f'{split}: labels {some(outside)} in {path} are out of range; there are '
+            f'labels {some(outside)} in {path} are out of range; there are '
             f'{len(classes)} classes, counted from 0',
             'correct the list, or list all classes in metainfo.classes',
         )
-    elif split == 'train' and len(labels) == 1:
-        say_one_class(report, split)
+    elif report.split == 'train' and len(labels) == 1:
+        say_one_class(report)
     return True
 
 
-def say_one_class(report: Report, split: str) -> None:
+def say_one_class(report: Report) -> None:
     """The problem of images that have all the same class."""
     report.problem(
-        f'{split}: all images are of one class or of none: nothing can be learned',
+        'all images are of one class or of none: nothing can be learned',
         'add images of the other classes; one class alone needs a second, such as "other"',
     )
 
@@ -137,7 +137,7 @@ def is_label(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
-def _check_entries(report: Report, split: str, dataset: Any) -> bool:
+def _check_entries(report: Report, dataset: Any) -> bool:
     """Each entry of MMEngine's format has an image and a list of labels."""
     path = dataset.ann_file
     try:
@@ -147,13 +147,13 @@ def _check_entries(report: Report, split: str, dataset: Any) -> bool:
         labels = [entry.get('gt_label') for entry in entries]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         report.problem(
-            f'{split}: {path} is no list of images with labels ({error_text(error)})',
+            f'{path} is no list of images with labels ({error_text(error)})',
             'it must be JSON in UTF-8 without a byte-order mark, with metainfo and data_list, '
             'whose entries have img_path and gt_label',
         )
         return False
     if not entries:
-        report.problem(f'{split}: {path} lists no image', 'write the images into its data_list')
+        report.problem(f'{path} lists no image', 'write the images into its data_list')
         return False
     if all(label is None for label in labels):
         return True  # images without labels
@@ -165,37 +165,34 @@ def _check_entries(report: Report, split: str, dataset: Any) -> bool:
     ]
     if odd:
         report.problem(
-            f'{split}: gt_label of {len(odd)} entries of {path} is no list of numbers '
-            f'({some(odd)})',
+            f'gt_label of {len(odd)} entries of {path} is no list of numbers ({some(odd)})',
             'write the numbers of the classes, from 0: [0, 3]',
         )
         return False
-    _check_label_lists(report, split, dataset, classes, labels)
+    _check_label_lists(report, dataset, classes, labels)
     return True
 
 
-def _check_label_lists(
-    report: Report, split: str, dataset: Any, classes: tuple, labels: list
-) -> None:
+def _check_label_lists(report: Report, dataset: Any, classes: tuple, labels: list) -> None:
     """Labels are numbers of classes, not one flag for each class, and not all absent."""
     lists = [label if isinstance(label, list) else [label] for label in labels]
     values = {label for one in lists for label in one}
     outside = sorted(label for label in values if not 0 <= label < len(classes))
     if classes and outside:
         report.problem(
-            f'{split}: labels {some(outside)} in {dataset.ann_file} are out of range; there are '
+            f'labels {some(outside)} in {dataset.ann_file} are out of range; there are '
             f'{len(classes)} classes, counted from 0',
             'correct the list, or list all classes in metainfo.classes',
         )
     are_flags = len(classes) > 2 and all(len(one) == len(classes) for one in lists)
     if lists and are_flags and values <= {0, 1}:
         report.problem(
-            f'{split}: each gt_label in {dataset.ann_file} is {len(classes)} flags of 0 and 1',
+            f'each gt_label in {dataset.ann_file} is {len(classes)} flags of 0 and 1',
             'write the numbers of the classes that are in the image: [0, 3], not [1, 0, 0, 1]',
         )
     if lists and not values:
         report.problem(
-            f'{split}: no image in {dataset.ann_file} has a label: nothing can be learned',
+            f'no image in {dataset.ann_file} has a label: nothing can be learned',
             'write the numbers of the classes into gt_label',
         )
     report.least_classes = max(report.least_classes, len(classes))

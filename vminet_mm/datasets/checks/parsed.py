@@ -19,40 +19,38 @@ from .report import Report, class_counts, some
 SIDES = ('xmin', 'ymin', 'xmax', 'ymax')
 
 
-def check_parsed(
-    report: Report, split: str, dataset: Any, samples: int, rng: np.random.Generator
-) -> None:
+def check_parsed(report: Report, dataset: Any, samples: int, rng: np.random.Generator) -> None:
     """Check the images and objects that a data set's own reader finds."""
-    if not check_entries(report, split, dataset):
+    if not check_entries(report, dataset):
         return
     entries = dataset.load_data_list()
-    _note_unknown_names(report, split, dataset.metainfo.get('classes') or (), entries)
-    missing = _check_there(report, split, entries)
+    _note_unknown_names(report, dataset.metainfo.get('classes') or (), entries)
+    missing = _check_there(report, entries)
     report.fact('images', f'{len(entries)} listed, {len(entries) - len(missing)} found')
-    _check_sizes(report, split, [e for e in entries if Path(e['img_path']).is_file()])
+    _check_sizes(report, [e for e in entries if Path(e['img_path']).is_file()])
 
 
-def check_some_parsed(report: Report, split: str, dataset: Any) -> None:
+def check_some_parsed(report: Report, dataset: Any) -> None:
     """The same before a training: all annotations, some files and the size of a few."""
-    if check_entries(report, split, dataset):
+    if check_entries(report, dataset):
         entries = dataset.load_data_list()
-        if not _check_there(report, split, entries[:: max(len(entries) // QUICK_FILES, 1)]):
-            _check_sizes(report, split, entries[:: max(len(entries) // QUICK_SIZES, 1)])
+        if not _check_there(report, entries[:: max(len(entries) // QUICK_FILES, 1)]):
+            _check_sizes(report, entries[:: max(len(entries) // QUICK_SIZES, 1)])
 
 
-def check_entries(report: Report, split: str, dataset: Any) -> bool:
+def check_entries(report: Report, dataset: Any) -> bool:
     """Check the annotations; returns whether the reader can read them."""
-    if hasattr(dataset, 'ann_subdir') and not _check_xml(report, split, dataset):
+    if hasattr(dataset, 'ann_subdir') and not _check_xml(report, dataset):
         return False
     entries = dataset.load_data_list()
     if not entries:
-        report.problem(f'{split}: {dataset.ann_file} lists no image', 'write the images into it')
+        report.problem(f'{dataset.ann_file} lists no image', 'write the images into it')
         return False
-    _check_objects(report, split, dataset.metainfo.get('classes') or (), entries)
+    _check_objects(report, dataset.metainfo.get('classes') or (), entries)
     return True
 
 
-def _check_xml(report: Report, split: str, dataset: Any) -> bool:
+def _check_xml(report: Report, dataset: Any) -> bool:
     """Whether the XML files that a list names are there and hold what mmdet's reader asks for."""
     names = Path(dataset.ann_file).read_text('utf-8').splitlines()
     folder = Path(dataset.sub_data_root) / dataset.ann_subdir
@@ -65,14 +63,13 @@ def _check_xml(report: Report, split: str, dataset: Any) -> bool:
             broken.append(f'{path}: {fault}')
     if absent:
         report.problem(
-            f'{split}: {len(absent)} of {len(names)} annotation files are missing ({some(absent)})',
+            f'{len(absent)} of {len(names)} annotation files are missing ({some(absent)})',
             explain_absent(dataset.ann_file, '.jpg')
             or f'a line of {dataset.ann_file} is a name without folder and suffix',
         )
     if broken:
         report.problem(
-            f'{split}: {len(broken)} of {len(names)} annotation files cannot be read '
-            f'({some(broken)})',
+            f'{len(broken)} of {len(names)} annotation files cannot be read ({some(broken)})',
             'write these files again: XML with size (width, height) and objects with name and '
             'bndbox (xmin, ymin, xmax, ymax)',
         )
@@ -105,15 +102,14 @@ def xml_fault(path: Path) -> str | None:
     return None
 
 
-def _check_there(report: Report, split: str, entries: list[dict]) -> list[str]:
+def _check_there(report: Report, entries: list[dict]) -> list[str]:
     """The problem of listed images that are not there; returns them."""
     missing = [e['img_path'] for e in entries if not Path(e['img_path']).is_file()]
     if missing:
         path = Path(missing[0])
         others = sorted(path.parent.glob(f'{path.stem}.*')) if path.parent.is_dir() else []
         report.problem(
-            f'{split}: {len(missing)} of {len(entries)} listed images are missing '
-            f'({some(missing)})',
+            f'{len(missing)} of {len(entries)} listed images are missing ({some(missing)})',
             f'the suffix differs: the folder has {others[0].name}, the reader takes {path.suffix}'
             if others
             else 'unpack the images again, or take them out of the list; see the reader for the '
@@ -122,13 +118,13 @@ def _check_there(report: Report, split: str, entries: list[dict]) -> list[str]:
     return missing
 
 
-def _check_sizes(report: Report, split: str, entries: list[dict]) -> None:
+def _check_sizes(report: Report, entries: list[dict]) -> None:
     """The listed size of an image is that in which it is loaded, and boxes count in it."""
     images = [entry | dict(file_name=entry['img_path']) for entry in entries]
-    check_sizes_of(report, split, Path(), images)
+    check_sizes_of(report, Path(), images)
 
 
-def _check_objects(report: Report, split: str, classes: tuple, entries: list[dict]) -> None:
+def _check_objects(report: Report, classes: tuple, entries: list[dict]) -> None:
     """Objects that can be learned, and boxes that are empty or beyond their image."""
     objects = [(entry, one) for entry in entries for one in entry.get('instances') or ()]
     usable = [one for _, one in objects if not one.get('ignore_flag')]
@@ -137,13 +133,13 @@ def _check_objects(report: Report, split: str, classes: tuple, entries: list[dic
     report.fact('objects of', class_counts(classes, [counts[k] for k in range(len(classes))]))
     if not usable:
         report.problem(
-            f'{split}: none of the {len(objects)} objects can be learned or evaluated',
+            f'none of the {len(objects)} objects can be learned or evaluated',
             'compare the names of the objects with metainfo.classes, upper and lower case alike; '
             'objects marked as difficult are left out',
         )
     bare = [name for k, name in enumerate(classes) if usable and not counts[k]]
     if bare:
-        report.note(f'{split}: {len(bare)} classes are without an object ({some(bare)})')
+        report.note(f'{len(bare)} classes are without an object ({some(bare)})')
     empty, beyond = [], []
     for entry, one in objects:
         left, top, right, bottom = one['bbox']
@@ -153,16 +149,16 @@ def _check_objects(report: Report, split: str, classes: tuple, entries: list[dic
             beyond.append(entry['img_path'])
     if usable and len(empty) == len(objects):
         report.problem(
-            f'{split}: all {len(objects)} boxes are empty once they are read',
+            f'all {len(objects)} boxes are empty once they are read',
             'write boxes in pixels, xmax and ymax above xmin and ymin',
         )
     elif empty:
-        report.note(f'{split}: {len(empty)} boxes are empty ({some(empty)})')
+        report.note(f'{len(empty)} boxes are empty ({some(empty)})')
     if beyond:
-        report.note(f'{split}: {len(beyond)} boxes reach beyond their image ({some(beyond)})')
+        report.note(f'{len(beyond)} boxes reach beyond their image ({some(beyond)})')
 
 
-def _note_unknown_names(report: Report, split: str, classes: tuple, entries: list[dict]) -> None:
+def _note_unknown_names(report: Report, classes: tuple, entries: list[dict]) -> None:
     """Objects of XML files whose name is no class of the config; the reader leaves them out."""
     unknown: Counter[str] = Counter()
     for entry in entries:
@@ -173,6 +169,6 @@ def _note_unknown_names(report: Report, split: str, classes: tuple, entries: lis
     if unknown:
         text = ', '.join(f'{name} {number}' for name, number in unknown.most_common(5))
         report.note(
-            f'{split}: {unknown.total()} objects have a name that is no class of the config, and '
+            f'{unknown.total()} objects have a name that is no class of the config, and '
             f'are left out ({text})'
         )

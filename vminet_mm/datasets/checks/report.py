@@ -46,6 +46,8 @@ class Report:
 
     Attributes:
         echo: Called with each line as it comes.
+        split: The one that is being checked, with whose name notes and problems begin; none where
+            it is empty.
         notes: What is left out, one line each.
         problems: What is wrong and its fix, one line each.
         classes: The names of the classes of each split.
@@ -59,6 +61,7 @@ class Report:
     """
 
     echo: Callable[[str], None] = print
+    split: str = ''
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -70,17 +73,24 @@ class Report:
     unsafe: set[str] = field(default_factory=set)
     masks: set[str] = field(default_factory=set)
 
+    def option(self, name: str) -> str:
+        """The dotted name of an option of the split's data set."""
+        return f'{self.split}_dataloader.dataset.{name}'
+
     def fact(self, name: str, text: str) -> None:
         """Say a figure."""
         self.echo(f'  {name:<12} {text}')
 
     def note(self, text: str) -> None:
         """Keep a note for the end."""
-        self.notes.append(one_line(text))
+        self.notes.append(self._named(text))
 
     def problem(self, text: str, fix: str) -> None:
         """Keep a problem and how to fix it for the end."""
-        self.problems.append(f'{one_line(text)} -> {one_line(fix)}')
+        self.problems.append(f'{self._named(text)} -> {one_line(fix)}')
+
+    def _named(self, text: str) -> str:
+        return one_line(f'{self.split}: {text}' if self.split else text)
 
     def say_findings(self) -> None:
         """Say all notes and problems, and the verdict."""

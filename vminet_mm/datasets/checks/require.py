@@ -24,7 +24,7 @@ from .readers import reader_of
 from .report import Report
 
 # by the data set's class that defines how the annotations are read and parsed
-LIST_CHECKS: dict[str, Callable[[Report, str, Any], None]] = {
+LIST_CHECKS: dict[str, Callable[[Report, Any], None]] = {
     'CocoDataset': check_annotations,
     'CustomDataset': check_some_listed,
     'MultiLabelDataset': check_some_listed,
@@ -38,11 +38,13 @@ def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
     report = Report(echo=lambda line: None)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         for split in splits:
+            report.split = split
             loader = cfg.get(f'{split}_dataloader') or {}
             if reads_masks(cfg, split):
                 report.masks.add(split)
             for leaf in leaf_datasets(loader.get('dataset')):
-                _check_lists(report, split, leaf)
+                _check_lists(report, leaf)
+    report.split = ''  # what follows is of all of them
     check_classes_agree(report)
     if report.classes:
         number = len(next(iter(report.classes.values())))
@@ -53,7 +55,7 @@ def require_sound_lists(cfg: Config, splits: tuple[str, ...]) -> None:
         raise ConfigError('\n'.join(report.problems))
 
 
-def _check_lists(report: Report, split: str, leaf: dict) -> None:
+def _check_lists(report: Report, leaf: dict) -> None:
     """Check the annotations of one data set, if their format is known."""
     kind = leaf.get('type')
     with DATASETS.switch_scope_and_registry(leaf.get('_scope_')) as registry:
@@ -61,27 +63,27 @@ def _check_lists(report: Report, split: str, leaf: dict) -> None:
     if not isinstance(kind, type) or not issubclass(kind, BaseDataset):
         return
     # quiet: a user's own class may take no lazy_init, and the run's own build tells all else
-    dataset = build(report, split, leaf | dict(lazy_init=True, pipeline=[]), quiet=True)
+    dataset = build(report, leaf | dict(lazy_init=True, pipeline=[]), quiet=True)
     if dataset is None:
         named = (leaf.get('metainfo') or {}).get('classes') or kind.METAINFO.get('classes')
         if isinstance(named, (list, tuple)):
-            note_classes(report, split, leaf, tuple(named))
+            note_classes(report, leaf, tuple(named))
         return
-    if is_text(report, split, dataset.metainfo.get('classes')):
+    if is_text(report, dataset.metainfo.get('classes')):
         return
     reader = reader_of(kind)
     if reader in LIST_CHECKS and '://' not in str(dataset.ann_file):
         try:
-            LIST_CHECKS[reader](report, split, dataset)
+            LIST_CHECKS[reader](report, dataset)
         except Exception as error:  # of entries that no check has thought of
-            cannot_read(report, split, error)
+            cannot_read(report, error)
             return
     classes = dataset.metainfo.get('classes')
     if reader == 'CustomDataset' and not dataset.ann_file and dataset.with_label:
         is_remote = '://' in dataset.img_prefix
-        if not is_remote and check_some_folders(report, split, dataset):
+        if not is_remote and check_some_folders(report, dataset):
             classes = classes or sorted(
                 e.name for e in os.scandir(dataset.img_prefix) if e.is_dir()
             )
     if classes:
-        note_classes(report, split, leaf, tuple(classes))
+        note_classes(report, leaf, tuple(classes))
