@@ -1,4 +1,4 @@
-"""Classifiers by name: ours, the authors' own way, and peers of here, timm and mmpretrain.
+"""Classifiers by name: ours, the authors' implementation, peers of here, timm and mmpretrain.
 
 A spec is a name with options, ``NAME[:OPTION[,OPTION...]]``:
 

@@ -33,7 +33,7 @@ _INSTEAD = dict(
 
 _LENGTHS = ('train_cfg.max_epochs', 'train_cfg.max_iters', 'train_cfg.val_interval')
 
-# packages that MMEngine's backends of its visualizer import at the begin of a run
+# packages that MMEngine's backends of its visualizer import at the start of a run
 _PACKAGES = dict(
     AimVisBackend='aim',
     ClearMLVisBackend='clearml',

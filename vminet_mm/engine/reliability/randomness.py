@@ -63,7 +63,7 @@ class NumberedBatches:
         batches (Any): The batch sampler.
         seed (int): The run's.
         progress (Callable[[], tuple[int, int]]): Gives the epoch, and how many of its batches are
-            done and left out, when asked at the begin of a pass.
+            done and left out, when asked at the start of a pass.
     """
 
     def __init__(self, batches: Any, seed: int, progress: Callable[[], tuple[int, int]]) -> None:
