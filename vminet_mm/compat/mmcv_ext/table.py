@@ -74,10 +74,9 @@ def missing(name: str) -> Callable[..., NoReturn]:
         """Raise when it is called."""
         raise NotImplementedError(
             f'{name} needs the compiled extension of mmcv, which is not in use here. vminet_mm '
-            f'stands in for it on torchvision and offers {", ".join(OFFERED)}. For {name} '
-            'replace mmcv-lite by a compiled mmcv, on a torch that it supports: '
-            'pip uninstall mmcv-lite && pip install -U openmim && mim install mmcv, '
-            'or build mmcv from source.'
+            f'stands in for it on torchvision and offers {", ".join(OFFERED)}. For {name} replace '
+            'mmcv-lite by a compiled mmcv, on a torch that it supports: pip uninstall mmcv-lite && '
+            'pip install -U openmim && mim install mmcv, or build mmcv from source.'
         )
 
     unavailable.__name__ = unavailable.__qualname__ = name
