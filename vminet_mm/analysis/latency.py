@@ -38,7 +38,7 @@ def time_in_turn(
     clock: Clock = time.perf_counter,
     on_round: Callable[[], object] = lambda: None,
 ) -> list[list[float]]:
-    """Seconds per call of each function in each round.
+    """Seconds per call of each function, for each one number a round.
 
     Every function is called twice to warm up; its second call says how many calls make up one
     timing. Then in each round all functions are timed once, beginning with the next one each time.
@@ -49,9 +49,6 @@ def time_in_turn(
         min_seconds: How long a timing lasts at least, going by the second call.
         clock: See :func:`device_clock`.
         on_round: Called after the warm-up and after every round.
-
-    Returns:
-        list: For each function ``rounds`` times in seconds.
     """
     calls = []
     for function in functions:

@@ -195,10 +195,7 @@ class Classifier(nn.Module):
 
 
 def build_model(spec: ModelSpec, size: Size = (224, 224)) -> nn.Module:
-    """Build the classifier of a spec at random weights, for images (B, 3, H, W) of a size.
-
-    Returns:
-        nn.Module: In evaluation mode; its output are logits (B, 1000).
+    """Build the classifier of a spec at random weights, in evaluation mode, from images to logits.
 
     Raises:
         ValueError: If an option has a wrong value or the model cannot be folded.

@@ -38,9 +38,6 @@ _environment_lock = threading.RLock()
 def safe_load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
     """Load a local checkpoint of torch, timm or an mm trainer without running code from it.
 
-    Returns:
-        What was saved: a state dict, or a dict that holds one.
-
     Raises:
         FileNotFoundError: There is no such file.
         UnsafeCheckpointError: The file asks for something that could run code.

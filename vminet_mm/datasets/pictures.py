@@ -32,10 +32,9 @@ def to_picture(image: np.ndarray) -> np.ndarray:
 
 
 def loaded_size(path: str | Path) -> tuple[tuple[int, int], bool] | None:
-    """Width and height of an image as OpenCV loads it, with its EXIF orientation applied.
+    """Width and height of an image as OpenCV loads it, and if its EXIF orientation swaps them.
 
-    Returns:
-        tuple: The size, and whether the orientation swaps it; None if the file cannot be read.
+    None if the file cannot be read.
     """
     try:
         with Image.open(path) as image:

@@ -147,14 +147,11 @@ def _random_shape(rng: np.random.Generator, label: int, height: int, width: int)
 
 
 def place_shapes(rng: np.random.Generator, height: int, width: int) -> list[Shape]:
-    """Choose the shapes of a scene so that enough of each one stays visible.
+    """Choose the shapes of a scene, the top one last, so that enough of each one stays visible.
 
     Shapes are placed from the top one down: what is already placed covers a new one and not the
     other way round, so a single test is final, and a shape that fails it is never drawn. Hence
     nothing in a picture goes without a label.
-
-    Returns:
-        list[Shape]: In the order of drawing, the top one last.
     """
     shapes: list[Shape] = []
     covered = np.zeros((height, width), dtype=bool)

@@ -12,11 +12,7 @@ _COLOR_TRIES = 24
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Random cloud of one of several grain sizes.
-
-    Returns:
-        np.ndarray: (height, width) float32 in [0, 1].
-    """
+    """Random cloud of one of several grain sizes, (height, width) float32 in [0, 1]."""
     cells = int(rng.integers(3, 17))
     grid = rng.random((cells, max(2, round(cells * width / height))), dtype=np.float32)
     # Cubic interpolation overshoots the grid's range.

@@ -156,10 +156,7 @@ def show_groups(runner: Runner) -> None:
 
 
 def test(args: argparse.Namespace) -> dict[str, float]:
-    """Test a checkpoint, which must fit the model to the last tensor.
-
-    Returns:
-        dict: The metrics by name.
+    """Test a checkpoint, which must fit the model to the last tensor; returns the metrics.
 
     Raises:
         ConfigError: If the config, its data or the machine do not allow it.

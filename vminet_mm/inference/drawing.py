@@ -120,11 +120,7 @@ def draw_scores(
 
 
 def enlarge(image: np.ndarray) -> tuple[np.ndarray, int]:
-    """A copy of an image whose longer side has about ``MIN_LENGTH`` pixels or more.
-
-    Returns:
-        The copy and the whole number that it is enlarged by.
-    """
+    """A copy whose longer side has some ``MIN_LENGTH`` pixels, and the number it is enlarged by."""
     factor = max(1, round(MIN_LENGTH / max(image.shape[:2])))
     if factor == 1:
         return image.copy(), 1

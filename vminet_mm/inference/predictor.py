@@ -69,7 +69,7 @@ class Predictor:
     def __call__(
         self, images: ImageType | Iterable[ImageType], batch_size: int = 1
     ) -> list[Prediction]:
-        """Predict for images.
+        """Predict for images; a prediction for each, in order.
 
         Images and masks are all kept in memory; for many, see :meth:`stream`.
 
@@ -78,9 +78,6 @@ class Predictor:
                 BGR uint8 as OpenCV reads it (for a model of another number of channels with these,
                 see :func:`.sources.fit_channels`); or an image of Pillow; or several of these.
             batch_size: How many images go through the model at a time.
-
-        Returns:
-            list: A prediction for each image, in order.
 
         Raises:
             InputError: If one cannot be read, or stands for nothing.
@@ -150,10 +147,7 @@ class Predictor:
         return Frame(frame.file, frame.index, to_picture(image)), data
 
     def read(self, path: str | PathLike) -> np.ndarray:
-        """Read an image file as the config's pipeline does.
-
-        Returns:
-            np.ndarray: (H, W) or (H, W, C), see :func:`.sources.read_image`.
+        """Read an image file as the config's pipeline does, see :func:`.sources.read_image`.
 
         Raises:
             InputError: With the reason, if it cannot be read.

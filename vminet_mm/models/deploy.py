@@ -10,13 +10,10 @@ from .vminet import VMINet
 
 
 def switch_to_deploy(model: nn.Module) -> int:
-    """Fold every VMINet of a model in place, see :meth:`VMINet.switch_to_deploy`.
+    """Fold every VMINet of a model in place; returns how many. See :meth:`VMINet.switch_to_deploy`.
 
     The last norm of an mmpretrain classifier goes into its linear head. Load checkpoints before:
     the state dict becomes another one, and there is no way back.
-
-    Returns:
-        int: The number of backbones that were folded.
     """
     backbones = [module for module in model.modules() if isinstance(module, VMINet)]
     for backbone in backbones:

@@ -166,11 +166,7 @@ def cannot_read(report: Report, error: Exception) -> None:
 def open_samples(
     report: Report, dataset: Any, number: int, rng: np.random.Generator
 ) -> tuple[list[Sample], set[int]]:
-    """Open random images through the data set's pipeline, and say shapes and values.
-
-    Returns:
-        tuple: Those that could be opened, and the numbers of channels that they have.
-    """
+    """Open random images through a pipeline, say shapes and values; returns them and channels."""
     if len(dataset) == 0:
         report.problem('no image is left to train on', 'see the notes above, and filter_cfg')
         return [], set()

@@ -64,11 +64,7 @@ def _check_counts(report: Report, dataset: Any, classes: tuple, labels: list[int
 
 
 def check_some_folders(report: Report, dataset: Any) -> bool:
-    """Check before a training that the folders are the classes, and that two of them hold images.
-
-    Returns:
-        bool: Whether the folders are the classes.
-    """
+    """Whether the folders are the classes; before a training, two of them must hold images."""
     if not folders_match(report, dataset):
         return False
     if _has_images(report, dataset) and report.split == 'train':

@@ -96,11 +96,7 @@ def _fix_of_bare(report: Report, dataset: Any, path: str) -> str | None:
 
 
 def _check_labels(report: Report, dataset: Any, pairs: list[tuple[Path, Path]], total: int) -> int:
-    """Count the pixels of the label maps; name values out of range and files of a wrong kind.
-
-    Returns:
-        int: How many classes have pixels.
-    """
+    """Count the classes that have pixels; name values out of range and files of a wrong kind."""
     classes = dataset.metainfo['classes']
     labels_of = _label_table(dataset)
     pixels = np.zeros(256, dtype=np.int64)

@@ -69,11 +69,7 @@ def say_missing(report: Report, dataset: Any, paths: list[str]) -> int:
 
 
 def check_listed_labels(report: Report, dataset: Any) -> bool:
-    """Check the labels of a list of images without a look at the images.
-
-    Returns:
-        bool: Whether the list can be read.
-    """
+    """Check the labels of a list, not its images; returns whether it can be read."""
     if not dataset.ann_file or not getattr(dataset, 'with_label', True):
         return True
     is_json = Path(dataset.ann_file).suffix == '.json'

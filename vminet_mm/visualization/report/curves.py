@@ -41,16 +41,13 @@ class Chart:
 
 
 def make_chart(title: str, unit: str, curves: dict[str, Points]) -> Chart | None:
-    """Draw curves.
+    """Draw curves; None where there is no finite value.
 
     Args:
         title: What they show.
         unit: What x counts.
         curves: By name the points (x, y), in the order of x; at most as many as ``LINES``. Values
             which are not finite are left out, and a note says how many.
-
-    Returns:
-        Chart: None where there is no finite value.
     """
     given = {name: list(points) for name, points in curves.items()}
     finite = {name: [p for p in points if math.isfinite(p[1])] for name, points in given.items()}
