@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vminet_mm import cli
-from vminet_mm.compat.own_configs import shipped
+from vminet_mm.files import shipped
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:

@@ -8,7 +8,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from .compat.own_configs import shipped
+from .files import shipped
 
 # name of a command: its script
 COMMANDS = {

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.config import utils as config_utils
 
 from vminet_mm.compat import own_configs
-from vminet_mm.compat.own_configs import shipped
+from vminet_mm.files import shipped
 
 BASE = '_base_/schedules/schedule_1x.py'
 

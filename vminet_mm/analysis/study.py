@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from ..compat.own_configs import shipped
 from ..engine import load_config
 from ..errors import ConfigError
+from ..files import shipped
 from .complexity import count_complexity
 from .run_results import find_runs
 

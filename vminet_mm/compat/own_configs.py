@@ -14,17 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..files import shipped
 from .patching import mark_active, wrap
 
 NAME = __name__.partition('.')[0]
 PREFIX = f'{NAME}::'
-_PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def shipped(name: str) -> Path:
-    """Path of what the package brings: below ``.mim`` if installed, else beside it in a clone."""
-    installed = _PACKAGE / '.mim' / name
-    return installed if installed.exists() else _PACKAGE.parent / name
 
 
 def fix(module: ModuleType) -> None:

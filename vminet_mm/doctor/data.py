@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ..compat.own_configs import shipped
 from ..errors import error_text
+from ..files import shipped
 from ..tasks import MINI_ROOT, SCOPES, TASKS
 from .fixes import install
 from .report import Section

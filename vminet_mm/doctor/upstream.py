@@ -9,7 +9,7 @@ from .report import Section
 def check_compat() -> Section:
     """The state of each piece of :mod:`vminet_mm.compat`, and what it fixes."""
     from ..compat import describe
-    from ..compat.own_configs import shipped
+    from ..files import shipped
 
     section = Section(f'what vminet_mm fixes of the packages ({shipped("docs/compat.md")})')
     for name, state, fixes in describe():

@@ -11,9 +11,10 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, OPTIMIZERS
 
-from ..compat.own_configs import PREFIX, shipped
+from ..compat.own_configs import PREFIX
 from ..datasets.config_parts import find_key
 from ..errors import ConfigError, error_text
+from ..files import shipped
 from ..tasks import SCOPES_TEXT
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')

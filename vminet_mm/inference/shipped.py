@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ..compat.own_configs import shipped
 from ..errors import ConfigError
+from ..files import shipped
 
 WEIGHTS = shipped('weights')
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from ...compat.own_configs import shipped
 from ...errors import one_line
+from ...files import shipped
 
 PLAIN_NAME = re.compile(r'[\w-]+')  # nothing that a shell or a list reads otherwise
 FIX = 'write a corrected copy with vminet_mm check-data CONFIG --fix OUT.json'

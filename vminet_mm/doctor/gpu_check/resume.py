@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from ...compat.own_configs import shipped
+from ...files import shipped
 from .part import parse_args
 from .steps import MINI_DETECTOR
 

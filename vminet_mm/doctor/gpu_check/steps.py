@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...compat.own_configs import shipped
+from ...files import shipped
 
 Command = list[str]
 PEERS = ('starnet_s4', 'starnet_s4:deploy', 'swiftformer_s', 'mobilevitv2_100')
