@@ -262,7 +262,7 @@ def test_id_of_two_objects(copy_of: Callable) -> None:
 def test_evaluator_with_another_annotation_file(mini_root: Path) -> None:
     other = f'{mini_root}/coco/annotations/instances_train2017.json'
     problem = only_problem(check(mini_root / 'coco', val_evaluator__ann_file=other))
-    assert problem.startswith(f'val_evaluator.ann_file is {other}')
+    assert problem.startswith(f'val: val_evaluator.ann_file is {other}')
     assert f'{mini_root}/coco/annotations/instances_val2017.json' in problem.split(' -> ')[1]
 
 

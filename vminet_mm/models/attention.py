@@ -253,14 +253,9 @@ def build_attention(
     attention: str = 'vmi_sa',
     **options: object,
 ) -> VMISA | NoAttention:
-    """The attention of a block.
+    """The attention of a block: a :class:`VMISA`, or for ``'none'`` the ablation of Fig. 4.
 
-    Args:
-        channels: See :class:`VMISA`.
-        hidden: See :class:`VMISA`.
-        native_size: See :class:`VMISA`.
-        attention: ``'vmi_sa'``, or ``'none'`` for the ablation of Fig. 4.
-        **options: The other arguments of :class:`VMISA`; the ablation needs none of them.
+    The ablation needs none of the options.
     """
     if attention == 'none':
         return NoAttention(channels, hidden)

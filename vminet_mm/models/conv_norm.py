@@ -16,12 +16,9 @@ def drops_bias(x: Tensor, norm: nn.Module) -> bool:
 
 
 def conv_without_bias(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
-    """``norm(conv(x))``: the same output, gradients and running statistics but for rounding.
+    """``norm(conv(x))`` of x (B, C, H, W), but for rounding, with its gradients and statistics.
 
-    Args:
-        x: (B, C, H, W).
-        conv: With a bias, which gets a gradient of 0.
-        norm: In training mode.
+    The norm is in training mode, and the bias of the convolution gets a gradient of 0.
     """
     y = norm(_WithGradient.apply(conv._conv_forward(x, conv.weight, None), conv.bias))
     if norm.track_running_stats:

@@ -127,11 +127,9 @@ def parse_strides(options: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def parse_out_indices(out_indices: Any, num_stages: int) -> tuple[int, ...]:
-    """The output stages as sorted, distinct numbers from 0.
+    """The output stages, one number or several, as sorted, distinct numbers from 0.
 
-    Args:
-        out_indices: A number of a stage or several; negative ones count from the end.
-        num_stages: How many stages there are.
+    Negative ones count from the end.
 
     Raises:
         ValueError: If there is none, or one is no stage.

@@ -25,11 +25,9 @@ class StrictlyPretrained(BaseModule):
             self.is_init = True
 
     def load_pretrained(self, checkpoint: str, **options: Any) -> None:
-        """Load a checkpoint, strictly.
+        """Load a checkpoint, a file or an address, strictly.
 
-        Args:
-            checkpoint: A file or an address.
-            **options: ``prefix`` and ``ema``, see :func:`vminet_mm.checkpoints.load_backbone`.
+        ``prefix`` and ``ema`` are options, see :func:`vminet_mm.checkpoints.load_backbone`.
         """
         load_backbone(self, checkpoint, **options)
 

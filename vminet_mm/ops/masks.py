@@ -47,15 +47,10 @@ def make_mask(name: str, num_tokens: int, num_channels: int, band_halfwidth: flo
 
 
 def stage_masks(mask: str, stage: int, depth: int) -> list[str]:
-    """The mask of each block of a stage.
+    """The mask of each block of a stage, counted from 0.
 
-    ``'hybrid'`` takes a band in stages 0 and 1, and tril and band in turn in stages 2 and 3;
-    any other mask is the same in all blocks.
-
-    Args:
-        mask: One of :data:`MASKS` or ``'hybrid'``.
-        stage: Index of the stage, from 0.
-        depth: Number of blocks of the stage.
+    ``'hybrid'`` takes a band in stages 0 and 1, and tril and band in turn in stages 2 and 3; any
+    other of :data:`MASKS` is the same in all blocks.
 
     Raises:
         ValueError: If the name is unknown.

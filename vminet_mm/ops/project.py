@@ -38,11 +38,7 @@ def project_apart(
     keep: Tensor | None,
     *options: object,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """:func:`vminet_mm.ops.matrix_torch.project` by one operation for each of its parts.
-
-    Args:
-        attend: As :func:`vminet_mm.ops.matrix_torch.attend`.
-    """
+    """:func:`vminet_mm.ops.matrix_torch.project` by one operation for each of its parts."""
     query_weight, query_bias, key_weight, key_bias, weight, bias = linears
     weights, biases = torch.cat([query_weight, key_weight]), torch.cat([query_bias, key_bias])
     query_key = pointwise_conv(x, weights, biases)

@@ -54,9 +54,6 @@ def kernels_are_right(form: str) -> bool:
 
     Float32 and the dtype of autocast are compared. Processes of a machine that start together wait
     for the first, so that they agree.
-
-    Args:
-        form: ``'matrix'`` or ``'recurrent'``.
     """
     verdict = kept_verdict(form, (torch.float32, torch.get_autocast_dtype('cuda')))
     if not verdict.right:
@@ -65,12 +62,7 @@ def kernels_are_right(form: str) -> bool:
 
 
 def kept_verdict(form: str, dtypes: tuple[torch.dtype, ...]) -> Verdict:
-    """The verdict in the cache folder, or else a new one, which is put there.
-
-    Args:
-        form: ``'matrix'`` or ``'recurrent'``.
-        dtypes: What is compared.
-    """
+    """The verdict in the cache folder, or else a new one, which is put there."""
     path = cache_folder() / f'{cache_key(form, dtypes)}.json'
     with suppress(OSError, Timeout):  # without a folder that can be written, each process compares
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,9 +79,7 @@ def kept_verdict(form: str, dtypes: tuple[torch.dtype, ...]) -> Verdict:
 def full_verdict(form: str, device: str = 'cuda') -> Verdict:
     """Compare in float32, float16 and bfloat16, without reading or writing the cache folder.
 
-    Args:
-        form: ``'matrix'`` or ``'recurrent'``.
-        device: The CPU only where Triton interprets its kernels.
+    On the CPU only where Triton interprets its kernels.
     """
     return _examine(form, (torch.float32, *HALVES), device)[0]
 

@@ -7,11 +7,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ..pictures import loaded_size
-from .report import Report, some
+from .report import QUICK_FILES, Report, some
 
 TOO_LARGE = 4  # listed side over the image's, from which masks are scaled to take all memory
 MAX_SIZES = 500  # images whose size is read, or as many as there are samples to open
-QUICK_FILES = 1000  # looked for before every training
 QUICK_SIZES = 16  # read before every training
 
 

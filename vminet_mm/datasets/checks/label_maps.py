@@ -11,9 +11,8 @@ from tqdm import tqdm
 from ...errors import error_text
 from ..pictures import loaded_size
 from .lists import explain_absent, unread_suffixes
-from .report import Report, class_counts, set_option, some
+from .report import QUICK_FILES, Report, class_counts, set_option, some
 
-QUICK_FILES = 1000  # images whose label maps are looked for before every training
 QUICK_LABEL_MAPS = 16  # read before every training, or more if they have one class alone
 MAX_LABEL_MAPS = 500  # read for the pixel counts, or as many as there are samples to open
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import error_text
-from .report import Report, some
+from .report import QUICK_FILES, Report, some
 
-QUICK_FILES = 1000  # looked for before every training
 JUNK = ('Thumbs.db', 'desktop.ini')
 
 

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ...errors import error_text
-from .coco_files import QUICK_FILES, QUICK_SIZES, check_sizes_of
+from .coco_files import QUICK_SIZES, check_sizes_of
 from .lists import explain_absent
-from .report import Report, class_counts, some
+from .report import QUICK_FILES, Report, class_counts, some
 
 SIDES = ('xmin', 'ymin', 'xmax', 'ymax')
 

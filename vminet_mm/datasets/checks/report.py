@@ -15,6 +15,7 @@ from ...files import shipped
 PLAIN_NAME = re.compile(r'[\w-]+')  # nothing that a shell or a list reads otherwise
 FIX = 'write a corrected copy with vminet_mm check-data CONFIG --fix OUT.json'
 LAYOUTS_PAGE = shipped('docs/data.md')  # which an installed package has, too
+QUICK_FILES = 1000  # looked for before every training
 SHOWN_NAMES = 3  # of a list of files, in one line
 SHOWN_CLASSES = 20  # with their counts; of more, the largest and the smallest
 
