@@ -20,30 +20,36 @@ PATHS = dict(
 )
 TWO_STAGES = ('mask_rcnn', 'faster_rcnn', 'cascade_sfp')
 STRIDES = [16, 32, 64]  # of two maps of the backbone, and one that the neck adds
-SFP = dict(
-    type='SimpleFeaturePyramid',
-    in_channels=32,
-    out_channels=32,
-    scale_factors=(2, 1),
-    num_outs=3,
-)
+SFP = dict(type='SimpleFeaturePyramid', in_channels=32, out_channels=32, scale_factors=(2, 1))
 
 
-def tiny_config(name: str) -> Config:
-    """The model of mmdet's config with VMINet and few channels."""
+def tiny_config(name: str, levels: int = 3) -> Config:
+    """The model of mmdet's config with VMINet and few channels.
+
+    Args:
+        name: In PATHS.
+        levels: Maps of the neck, of which it adds the last, and stages of a cascade: 3, or 2, which
+            is quicker to trace.
+    """
     from mmengine.hub import get_config
+
+    is_sfp = name == 'cascade_sfp'  # two things in one, each of which takes long to trace
+    maps = 2 if is_sfp else levels - 1  # of different strides, before the neck adds one
 
     cfg = Config(dict(model=get_config(f'mmdet::{PATHS[name]}').model))
     model = cfg.model
-    arch = dict(base_channels=4, expansion=2, depths=(0, 0, 0, 1))
-    model.backbone = dict(type='VMINet', arch=arch, img_size=64, out_indices=(2, 3))
-    model.neck.update(in_channels=[16, 32], out_channels=32, start_level=0, num_outs=3)
-    if name == 'cascade_sfp':  # two things in one, each of which takes long to trace
-        model.neck = SFP
-        model.backbone.out_indices = (3,)
-    _shrink_dense(model.get('rpn_head') or model.bbox_head)
+    indices = (3,) if is_sfp else (2, 3)[:maps]
+    depths = [int(stage == indices[-1]) for stage in range(4)]
+    arch = dict(base_channels=4, expansion=2, depths=depths)
+    model.backbone = dict(type='VMINet', arch=arch, img_size=64, out_indices=indices)
+    model.neck.update(in_channels=[16, 32][:maps], out_channels=32, start_level=0, num_outs=levels)
+    if is_sfp:
+        model.neck = dict(SFP, num_outs=levels)
+    _shrink_dense(model.get('rpn_head') or model.bbox_head, STRIDES[:levels])
     if 'roi_head' in model:
-        _shrink_regions(model.roi_head)
+        if is_sfp:
+            _shorten_cascade(model, levels)
+        _shrink_regions(model.roi_head, STRIDES[:maps])
         model.test_cfg.rpn.update(nms_pre=60, max_per_img=40)
         model.test_cfg.rcnn.update(score_thr=0.2, max_per_img=15)
     else:
@@ -55,21 +61,28 @@ def tiny_config(name: str) -> Config:
     return cfg
 
 
-def _shrink_dense(head: Any) -> None:
+def _shorten_cascade(model: Any, stages: int) -> None:
+    head = model.roi_head
+    weights, heads = head.stage_loss_weights[:stages], head.bbox_head[:stages]
+    head.update(num_stages=stages, stage_loss_weights=weights, bbox_head=heads)
+    model.train_cfg.rcnn = model.train_cfg.rcnn[:stages]
+
+
+def _shrink_dense(head: Any, strides: list[int]) -> None:
     head.update(in_channels=32, feat_channels=32)
     if 'stacked_convs' in head:
         head.stacked_convs = 1
     if 'anchor_generator' in head:
-        head.anchor_generator.strides = STRIDES
+        head.anchor_generator.strides = strides
     else:
-        head.strides = STRIDES
+        head.strides = strides
 
 
-def _shrink_regions(head: Any) -> None:
+def _shrink_regions(head: Any, strides: list[int]) -> None:
     heads = head.bbox_head if isinstance(head.bbox_head, list) else [head.bbox_head]
     for one in heads:
         one.update(in_channels=32, fc_out_channels=32, num_classes=CLASSES)
-    levels = dict(out_channels=32, featmap_strides=STRIDES[:2], finest_scale=28)
+    levels = dict(out_channels=32, featmap_strides=strides, finest_scale=28)
     head.bbox_roi_extractor.update(levels)
     if 'mask_head' in head:
         head.mask_roi_extractor.update(levels)
