@@ -83,7 +83,7 @@ def test_memory_starts_without_gradients(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_memory_of_training_is_what_is_kept() -> None:
     reference = make_case('reference-ti', 'train').memory()
     ours = make_case('vminet-ti', 'train').memory()
-    # at the least Q and K of the two blocks of the first stage, (2, 48, 16, 24)
+    # at least Q and K of the two blocks of the first stage, (2, 48, 16, 24)
     assert 2 * 2 * 4 * 2 * 48 * 16 * 24 < ours < reference
 
 

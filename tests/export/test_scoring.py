@@ -1,4 +1,4 @@
-"""Files in the place of a model in a test loop."""
+"""Files in place of a model in a test loop."""
 
 from pathlib import Path
 from typing import Any
