@@ -6,10 +6,15 @@ from multiprocessing import set_forkserver_preload
 from torch.multiprocessing.spawn import start_processes
 
 
-def run_in_two_processes(function: Callable[[int, str], None], folder: str) -> None:
-    """Call ``function(rank, folder)`` in two processes; raises if one of them fails.
+def start_forked(function: Callable, args: tuple, nprocs: int) -> None:
+    """As torch's ``spawn``; raises if one of the processes fails.
 
-    Both are forked from one process that has imported the package, which takes half the time.
+    All are forked from one process that has imported the package, which takes half the time.
     """
     set_forkserver_preload(['vminet_mm.engine'])
-    start_processes(function, args=(folder,), nprocs=2, start_method='forkserver')
+    start_processes(function, args=args, nprocs=nprocs, start_method='forkserver')
+
+
+def run_in_two_processes(function: Callable[[int, str], None], folder: str) -> None:
+    """Call ``function(rank, folder)`` in two processes."""
+    start_forked(function, (folder,), 2)

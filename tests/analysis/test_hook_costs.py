@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from two_processes import start_forked
 
 from vminet_mm.analysis.hook_costs import HookCost, LoopCosts, measure
 from vminet_mm.engine import load_config
@@ -37,8 +38,9 @@ def test_one_process(cfg: Config) -> None:
 
 
 @pytest.mark.slow
-def test_messages_of_two_processes(cfg: Config) -> None:
+def test_messages_of_two_processes(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of the loss and the signals, one of the norms; no other hook of ours sends any."""
+    monkeypatch.setattr('vminet_mm.analysis.hook_costs.spawn', start_forked)
     costs = measure(cfg, processes=2, iterations=3, rounds=1)
     sent = {cost.hook: cost.messages for cost in costs.hooks if cost.messages}
     assert costs.processes == 2
