@@ -21,6 +21,7 @@ from vminet_mm.visualization.cam import (
     choose_layers,
     explain,
     save_grid,
+    shorten,
     tokens_as_map,
 )
 from vminet_mm.visualization.cam_scores import SCORES, Settings, find_class
@@ -383,6 +384,12 @@ def test_grid_has_a_column_for_each_layer_and_the_heat_in_its_place(tmp_path: Pa
         assert left == pytest.approx(column * cell, abs=0.05 * cell)
         assert width / height == pytest.approx(12 / 8, abs=0.05)
     assert np.diff(sorted(box[1] for box in boxes))[1] > 100  # two rows
+
+
+def test_long_lines_are_cut_in_the_middle() -> None:
+    assert shorten('c' * 38) == 'c' * 38
+    line = 'Komodo dragon, Komodo lizard, Varanus komodoensis: 0.1%, nothing above 0'
+    assert shorten(line) == 'Komodo drago...: 0.1%, nothing above 0' and len(shorten(line)) == 38
 
 
 def test_tool(

@@ -32,6 +32,7 @@ except ModuleNotFoundError as error:
 
 CELL_INCHES = 1.9
 OPACITY = 0.5  # of the map over the image
+TITLE, TITLE_END = 38, 23  # characters of a line above a cell, and of its end where it is cut
 
 
 class EigenCAM(grad_cam.EigenCAM):
@@ -272,7 +273,7 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
     figure.suptitle(title, fontsize=8)
     for row, cells in enumerate(figure.subplots(len(samples), number, squeeze=False)):
         cells = iter(cells)
-        show(next(cells), samples[row].picture, samples[row].name)
+        show(next(cells), samples[row].picture, shorten(samples[row].name))
         for column in columns:
             found = column.explanations[row]
             picture = column.samples[row].picture
@@ -280,6 +281,14 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
             for layer, heat in found.maps.items():
                 head = f'{column.name}\n{layer}\n' if row == 0 else ''
                 axes = next(cells)
-                show(axes, gray, head + found.describe(layer))
+                title = (head + found.describe(layer)).split('\n')
+                show(axes, gray, '\n'.join(map(shorten, title)))
                 axes.imshow(heat, cmap='turbo', vmin=0, vmax=1, alpha=OPACITY)
     return save_figure(figure, path)
+
+
+def shorten(line: str) -> str:
+    """A line that fits above a cell, without a part of its middle: classes may have long names."""
+    if len(line) <= TITLE:
+        return line
+    return f'{line[: TITLE - TITLE_END - 3]}...{line[-TITLE_END:]}'
