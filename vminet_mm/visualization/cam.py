@@ -281,8 +281,8 @@ def save_grid(path: str | Path, columns: Sequence[Column], title: str = '') -> P
             for layer, heat in found.maps.items():
                 head = f'{column.name}\n{layer}\n' if row == 0 else ''
                 axes = next(cells)
-                title = (head + found.describe(layer)).split('\n')
-                show(axes, gray, '\n'.join(map(shorten, title)))
+                lines = (head + found.describe(layer)).split('\n')
+                show(axes, gray, '\n'.join(map(shorten, lines)))
                 axes.imshow(heat, cmap='turbo', vmin=0, vmax=1, alpha=OPACITY)
     return save_figure(figure, path)
 
