@@ -9,7 +9,7 @@ of the test set with every batch padded by so much more. Both are measured witho
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -21,8 +21,10 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torch.utils.hooks import RemovableHandle
 from tqdm import tqdm
 
+from ..compat.patching import temporarily
 from ..errors import ConfigError
 from ..inference import load_model
 from ..models import VMINet, set_image_sizes
@@ -116,7 +118,7 @@ class Study:
         """The metrics of the test set with every batch padded by so many pixels more."""
         with (
             DefaultScope.overwrite_default_scope(self.cfg.default_scope),
-            _masking(self.model.backbone, masked),
+            temporarily(self.model.backbone, mask_padding=masked),
             padded(self.model.data_preprocessor, padding),
             torch.no_grad(),
             quiet(),
@@ -136,12 +138,12 @@ class Study:
 
         def forward(masked: bool) -> None:
             """Run the backbone once, for its time."""
-            with _masking(backbone, masked), torch.no_grad():
+            with temporarily(backbone, mask_padding=masked), torch.no_grad():
                 backbone(batch)
 
         def step(masked: bool) -> None:
             """Run it and the backward pass."""
-            with _masking(backbone, masked):
+            with temporarily(backbone, mask_padding=masked):
                 sum(y.sum() for y in backbone(batch)).backward()
 
         found = []
@@ -172,9 +174,9 @@ def feature_changes(
     """
     changes = []
     for image in images:
-        with _masking(backbone, False):
+        with temporarily(backbone, mask_padding=False):
             alone = backbone(image)
-        with _masking(backbone, masked):
+        with temporarily(backbone, mask_padding=masked):
             maps = backbone(with_companion(image, padding))
         changes.append(
             [
@@ -185,9 +187,8 @@ def feature_changes(
     return torch.tensor(changes).mean(0).tolist()
 
 
-@contextmanager
-def padded(preprocessor: nn.Module, padding: int) -> Iterator[None]:
-    """Have a data preprocessor pad every batch by so many pixels more, right and below."""
+def padded(preprocessor: nn.Module, padding: int) -> RemovableHandle:
+    """Within it a data preprocessor pads every batch by so many pixels more, right and below."""
 
     def enlarge(_: nn.Module, __: tuple, batch: dict) -> None:
         """Add the padding to a preprocessed batch and to what its data samples say."""
@@ -200,21 +201,7 @@ def padded(preprocessor: nn.Module, padding: int) -> Iterator[None]:
                 dict(batch_input_shape=size, pad_shape=size, img_padding_size=around)
             )
 
-    handle = preprocessor.register_forward_hook(enlarge)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _masking(backbone: VMINet, masked: bool) -> Iterator[None]:
-    """Within it the backbone masks the padding, or does not."""
-    before, backbone.mask_padding = backbone.mask_padding, masked
-    try:
-        yield
-    finally:
-        backbone.mask_padding = before
+    return preprocessor.register_forward_hook(enlarge)
 
 
 def to_table(rows: Sequence[Row]) -> str:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..compat.patching import temporarily
 from ..ops.selective_scan import scan_name
 from .benchmark_report import Measurement, Report, make_report
 from .engines import is_runtime, start
@@ -226,17 +227,15 @@ def time_with_progress(
 @contextmanager
 def machine(settings: Settings, compiles: object = None) -> Iterator[None]:
     """Set torch up for measuring, with torch.compile if that will be used; then back as it was."""
-    threads, tuned = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
-    torch.backends.cudnn.benchmark = True
     # models of a class share their code, of which each size and mode is a version; past the limit
     # torch.compile would quietly run them uncompiled
     limits = dict(cache_size_limit=1000, accumulated_cache_size_limit=1000)
     compiles = settings.compile if compiles is None else compiles
     compiler = torch._dynamo.config.patch(**limits) if compiles else nullcontext()
     try:
-        with compiler:
+        with compiler, temporarily(torch.backends.cudnn, benchmark=True):
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = tuned

@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 from torch import distributed as dist
 from torch.multiprocessing.spawn import spawn
 
+from ..compat.patching import temporarily
 from ..engine.reliability.nonfinite import NonFiniteLossHook
 from ..engine.reliability.resume import ResumableRunner
 
@@ -268,8 +269,5 @@ def _counted() -> Iterator[list[str]]:
         names.append('all_reduce')
         return sent(*args, **kwargs)
 
-    dist.all_reduce = all_reduce
-    try:
+    with temporarily(dist, all_reduce=all_reduce):
         yield names
-    finally:
-        dist.all_reduce = sent

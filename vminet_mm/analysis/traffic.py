@@ -18,9 +18,8 @@ batch of 128 costs no memory.
 import copy
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +31,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ..compat.patching import temporarily
 from ..models import VMISABlock, conv_norm, vminet
 from . import authors_model
 from .model_zoo import ModelSpec, Size, build_model
@@ -237,15 +237,12 @@ def count_model(
             model = copy.deepcopy(model)
         images = torch.empty(batch, 3, *size, dtype=dtype).to(memory_format=memory_format)
         inputs: dict[nn.Module, Tensor] = {}
-        hooks = [
-            block.register_forward_pre_hook(lambda block, args: inputs.update({block: args[0]}))
-            for block in model.modules()
-            if is_block(block)
-        ]
-        with torch.no_grad():
+        with torch.no_grad(), ExitStack() as hooks:
+            for block in filter(is_block, model.modules()):
+                hooks.enter_context(
+                    block.register_forward_pre_hook(lambda block, x: inputs.update({block: x[0]}))
+                )
             model.eval()(images)
-        for hook in hooks:
-            hook.remove()
         trains = not spec.deploy
         total = count_passes(model, images, trains)
         return ModelTraffic(spec.text, total, _count_blocks(inputs, trains))
@@ -280,12 +277,12 @@ def as_on_cuda() -> Iterator[FakeTensorMode]:
             yield fake
         return
     with (
-        patch.object(matrix_triton, 'INTERPRETED', True),
-        patch.object(recurrent_triton, 'INTERPRETED', True),
-        patch.object(pointwise, 'is_product', pointwise.is_last),
-        patch.object(conv_norm, '_on_cuda', lambda x: True),
-        patch.object(matrix_torch, '_on_cuda', lambda x: True),
-        patch.object(vminet, 'auto_is_last', lambda x: x.dtype in HALVES),
+        temporarily(matrix_triton, INTERPRETED=True),
+        temporarily(recurrent_triton, INTERPRETED=True),
+        temporarily(pointwise, is_product=pointwise.is_last),
+        temporarily(conv_norm, _on_cuda=lambda x: True),
+        temporarily(matrix_torch, _on_cuda=lambda x: True),
+        temporarily(vminet, auto_is_last=lambda x: x.dtype in HALVES),
         FakeTensorMode(allow_non_fake_inputs=True) as fake,
     ):
         yield fake

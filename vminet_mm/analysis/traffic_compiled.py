@@ -9,13 +9,13 @@ is not seen.
 from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch._inductor import config
 from torch._inductor.graph import GraphLowering
 
+from ..compat.patching import temporarily
 from .model_zoo import ModelSpec, Size, build_model
 from .traffic import Traffic, is_block
 
@@ -92,9 +92,9 @@ def schedule(module: nn.Module, x: Tensor) -> Traffic:
     torch.compiler.reset()
     options = dict(cpu_backend='triton', layout_optimization=False, fx_graph_cache=False)
     with (
-        patch.object(GraphLowering, 'compile_to_module', count),
-        patch.object(matrix_triton, 'INTERPRETED', True),
-        patch.object(pointwise, 'is_product', pointwise.is_last),
+        temporarily(GraphLowering, compile_to_module=count),
+        temporarily(matrix_triton, INTERPRETED=True),
+        temporarily(pointwise, is_product=pointwise.is_last),
         config.patch(options),
         torch.no_grad(),
         suppress(NotImplementedError),

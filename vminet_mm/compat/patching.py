@@ -72,7 +72,7 @@ def _rebind(old: Any, new: Any) -> None:
 
 @contextmanager
 def temporarily(owner: Any, **values: Any) -> Iterator[None]:
-    """Set attributes of a module or a class, which must exist, for the duration of a block."""
+    """Set attributes of an object, which must exist, for the duration of a block."""
     before = {name: getattr(owner, name) for name in values}
     for name, value in values.items():
         setattr(owner, name, value)

@@ -1,7 +1,7 @@
 """Comparing the objects of an exported detector with those of mmdet's own ``predict``."""
 
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from torch import Tensor
 
+from ..compat.patching import temporarily
 from ..models.channels import input_channels
 from .outputs import DetectorOutputs
 from .verify import Difference
@@ -54,17 +55,10 @@ def session_without_threshold(path: Path) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=providers)
 
 
-@contextmanager
-def all_scores(outputs: DetectorOutputs) -> Any:
+def all_scores(outputs: DetectorOutputs) -> AbstractContextManager:
     """Within it mmdet's model keeps objects of any score."""
-    last = outputs.dense if outputs.region is None else outputs.region
-    head = last.head
-    before = head.test_cfg
-    head.test_cfg = ConfigDict(dict(before) | dict(score_thr=0.0))
-    try:
-        yield
-    finally:
-        head.test_cfg = before
+    head = (outputs.dense if outputs.region is None else outputs.region).head
+    return temporarily(head, test_cfg=ConfigDict(dict(head.test_cfg) | dict(score_thr=0.0)))
 
 
 @torch.no_grad()

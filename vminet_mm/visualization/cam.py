@@ -6,7 +6,7 @@ The grad-cam package makes the maps; :mod:`.cam_scores` says what is explained.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -213,15 +213,14 @@ def _require_maps(
 ) -> Iterator[None]:
     """Raise unless, while the model runs within, all layers are called and give maps."""
     outputs = {}
-    hooks = [
-        layer.register_forward_hook(lambda *call, name=name: outputs.update({name: call[2]}))
-        for name, layer in layers.items()
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.enter_context(
+                layer.register_forward_hook(
+                    lambda *call, name=name: outputs.update({name: call[2]})
+                )
+            )
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
     for name in layers:
         if name not in outputs:
             raise ValueError(f'layer {name} has no part in predicting: choose another one')

@@ -7,8 +7,8 @@ It can be followed back to the image by gradients, and depends on the task. Of
 - a detector the sum over the detections of the class of the logit of their score.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,6 +16,7 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
+from ..compat.patching import temporarily
 from ..inference.heads import class_probabilities
 from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 from .loading import LoadedModel, Sample
@@ -80,32 +81,21 @@ def _score_detector(
     return torch.stack(totals), torch.stack(best).detach()
 
 
-@contextmanager
-def _without_masks(detector: nn.Module) -> Iterator[None]:
-    """Keep a two-stage detector from pasting masks, whose gradients would take gigabytes."""
+def _without_masks(detector: nn.Module) -> AbstractContextManager:
+    """Within it a two-stage detector pastes no masks, whose gradients would take gigabytes."""
     roi_head = getattr(detector, 'roi_head', None)
-    mask_head = getattr(roi_head, 'mask_head', None)
-    if mask_head is None:
-        yield
-        return
-    roi_head.mask_head = None
-    try:
-        yield
-    finally:
-        roi_head.mask_head = mask_head
+    has_masks = getattr(roi_head, 'mask_head', None) is not None
+    return temporarily(roi_head, mask_head=None) if has_masks else nullcontext()
 
 
-@contextmanager
-def _with_gradients_of_dense_heads() -> Iterator[None]:
-    """Keep mmdet's dense heads from detaching their scores when they predict."""
+def _with_gradients_of_dense_heads() -> AbstractContextManager:
+    """Within it mmdet's dense heads do not detach their scores when they predict."""
     from mmdet.models.dense_heads import base_dense_head  # not needed by the other tasks
 
     select = base_dense_head.select_single_mlvl
-    base_dense_head.select_single_mlvl = lambda maps, index, detach: select(maps, index, False)
-    try:
-        yield
-    finally:
-        base_dense_head.select_single_mlvl = select
+    return temporarily(
+        base_dense_head, select_single_mlvl=lambda maps, index, detach: select(maps, index, False)
+    )
 
 
 # by scope: score and evidence, (K,) each, of the classes in an image

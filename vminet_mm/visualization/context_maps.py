@@ -3,9 +3,10 @@
 Shapes: B images, D hidden channels, H x W tokens of an input, (H0, W0) a block's native grid.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -122,18 +123,12 @@ def measure_context(backbone: VMINet, images: Tensor) -> dict[str, Magnitudes]:
     return found
 
 
-@contextmanager
-def watching(backbone: VMINet, note: Callable[[str, VMISA, tuple[Tensor]], None]) -> Iterator[None]:
-    """Hand name, attention and its inputs to a function whenever a block's attention runs."""
-    hooks = [
-        attn.register_forward_pre_hook(lambda attn, x, name=name: note(name, attn, x))
-        for name, attn in find_attentions(backbone).items()
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+def watching(backbone: VMINet, note: Callable[[str, VMISA, tuple[Tensor]], None]) -> ExitStack:
+    """Within it a function is given name, attention and its inputs whenever that runs."""
+    hooks = ExitStack()
+    for name, attn in find_attentions(backbone).items():
+        hooks.enter_context(attn.register_forward_pre_hook(partial(note, name)))
+    return hooks
 
 
 def _magnitudes(attn: VMISA, query: Tensor, key: Tensor) -> Magnitudes:

@@ -1,7 +1,7 @@
 """Where a forward pass leaves the finite numbers: the layer, the images, the terms of the loss."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -94,18 +94,13 @@ def _samples(batch: Any) -> Iterator[BaseDataElement]:
             yield from _samples(part)
 
 
-@contextmanager
-def _watched(model: nn.Module, found: Finding) -> Iterator[None]:
-    """Have the layers of a model tell of the first output that is not finite."""
-    hooks = [
-        layer.register_forward_hook(partial(_look, model, name, found), with_kwargs=True)
-        for name, layer in model.named_modules()
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _watched(model: nn.Module, found: Finding) -> ExitStack:
+    """Within it the layers of a model tell of the first output that is not finite."""
+    hooks = ExitStack()
+    for name, layer in model.named_modules():
+        look = partial(_look, model, name, found)
+        hooks.enter_context(layer.register_forward_hook(look, with_kwargs=True))
+    return hooks
 
 
 def _look(

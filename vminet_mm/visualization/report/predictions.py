@@ -20,6 +20,7 @@ from mmengine.registry import DATASETS, EVALUATOR, DefaultScope
 from mmengine.structures import BaseDataElement
 from tqdm import tqdm
 
+from ...compat.patching import temporarily
 from ...datasets.config_parts import metrics_of, type_name
 from ...datasets.pictures import to_picture
 from ...engine import require_data
@@ -200,11 +201,8 @@ def _listening() -> Iterator[list[str]]:
     """The lines that are logged, in place of being printed."""
     logger, lines, handler = MMLogger.get_current_instance(), [], logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
-    others, logger.handlers = logger.handlers, [handler]
-    try:
+    with temporarily(logger, handlers=[handler]):
         yield lines
-    finally:
-        logger.handlers = others
 
 
 def _example(predictor: Predictor, dataset: Any, one: Scored) -> Example:
