@@ -26,9 +26,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields what to write instead, in the same folder. It is removed if the block fails.
 
-    Yields:
-        Path: What to write instead, in the same folder. It is removed if the block fails.
-
     Raises:
         CheckpointWriteError: If the file system refuses.
     """
