@@ -196,7 +196,7 @@ def test_the_config_is_logged_into_the_file_alone(tmp_path: Path) -> None:
     runner._randomness_cfg, runner._launcher = {}, 'none'
     runner._distributed, runner._world_size, runner._seed = False, 1, 0
     runner._log_env({})
-    assert 'answer = 42' in file.getvalue() and 'answer' not in console.getvalue()
+    assert 'answer' in file.getvalue() and 'answer' not in console.getvalue()
     assert 'System environment' in console.getvalue()
     assert str(tmp_path / 'now.log') in console.getvalue()
     logger.info('Config:\nlater')
