@@ -115,6 +115,21 @@ def test_members_build_in_both_sizes(name: str, tmp_path: Path) -> None:
         assert sizes[member, False] <= sizes[member, True] < 2e7
 
 
+def test_peers_on_a_cpu_have_the_macs_and_the_recipe_of_vminet(tmp_path: Path) -> None:
+    """MACs within a tenth; all but the model is the same."""
+    cfgs = [run.config() for run in study.study_runs('cifar10', tmp_path)]
+    ours, *peers = (study.count_complexity(cfg, (32, 32)).macs for cfg in cfgs)
+    assert ours == pytest.approx(17.5e6, rel=0.01)
+    assert len(peers) == 3 and peers == pytest.approx([ours] * 3, rel=0.1)
+    recipes = []
+    for cfg in cfgs:
+        recipe = cfg.to_dict()
+        del recipe['model'], recipe['work_dir']
+        recipes.append(recipe)
+    assert recipes[1:] == [recipes[0]] * 3
+    assert recipes[0]['train_dataloader']['dataset']['pipeline'][1]['padding'] == 2
+
+
 def test_vim_costs_what_vminet_costs_and_learns(tmp_path: Path) -> None:
     """MACs within an eighth of VMINet's in both sizes; two steps on four images move weights."""
     members = {}
@@ -150,7 +165,7 @@ def test_tool(
         runpy.run_path(TOOL, run_name='__main__')
     folder = tmp_path / 'cifar10/small'
     table = (folder / 'table.md').read_text()
-    assert table.splitlines()[2].startswith('| vminet | 1.30 M | 0.029 G |')
-    assert table.splitlines()[3].startswith('| resnet18 | 0.70 M | 0.035 G |')
+    assert table.splitlines()[2].startswith('| vminet | 0.74 M | 0.018 G |')
+    assert table.splitlines()[3].startswith('| resnet18 | 0.33 M | 0.017 G |')
     assert table in capsys.readouterr().out
     assert (folder / 'curves.png').stat().st_size > 1000

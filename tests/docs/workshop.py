@@ -50,7 +50,8 @@ def shrink(config: str) -> Config:
     if '_sfp_' in config:
         options['model.neck'] = dict(in_channels=CHANNELS[-1], out_channels=8)
     cfg = load_config(ROOT / config, options)
-    cfg.model.backbone.arch = ARCH
+    vim = dict(embed_dims=CHANNELS[-1], num_layers=1)
+    cfg.model.backbone.arch = vim if cfg.model.backbone.type == 'Vim' else ARCH
     if cfg.model.backbone.get('norm_cfg', {}).get('type') == 'GN':
         cfg.model.backbone.norm_cfg.num_groups = 4  # one for each channel of the first maps
     if folder == 'mask_rcnn':
