@@ -20,11 +20,11 @@ CONFIG_DIR = Path(__file__).parents[1] / 'configs'
 DATA = ('mini', 'nuclei', 'camvid', 'cifar10')
 FILES = sorted(path for path in CONFIG_DIR.glob('*/*.py') if path.stem.endswith(DATA))
 OURS = [path for path in FILES if 'vminet' in path.stem]
-# other backbones under the recipe of one of ours
+# other backbones under the recipe of one of ours; that of the drawn scenes has its own
 PEERS = {
     path: next(path.parent.glob(f'*vminet-ti*_{path.stem.rpartition("_")[2]}.py'))
     for path in FILES
-    if path not in OURS
+    if path not in OURS and not path.stem.endswith('mini')
 }
 
 
