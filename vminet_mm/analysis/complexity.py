@@ -189,6 +189,7 @@ class _TensorMode(nn.Module):
         self.scope = scope
 
     def forward(self, image: Tensor) -> object:
+        """Map an image (B, 3, H, W) to the outputs of the heads."""
         if self.scope != DETECTION.scope:
             return self.model(image, mode='tensor')
         size = tuple(int(edge) for edge in image.shape[-2:])

@@ -96,6 +96,7 @@ def _start_ort(content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
     session = onnxruntime.InferenceSession(content, options, providers=providers)
 
     def run(images: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) to the output."""
         return torch.from_numpy(session.run(None, {'images': images.numpy()})[0])
 
     return run
@@ -111,6 +112,7 @@ def _start_openvino(content: bytes, threads: int) -> Callable[[Tensor], Tensor]:
     compiled = core.compile_model(core.read_model(BytesIO(content)), 'CPU', asked)
 
     def run(images: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) to the output."""
         return torch.from_numpy(compiled({'images': images.numpy()})[0])
 
     return run

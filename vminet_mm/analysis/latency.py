@@ -25,6 +25,7 @@ def device_clock(device: torch.device | str, cpu_time: bool = False) -> Clock:
         return time.process_time if cpu_time else time.perf_counter
 
     def clock() -> float:
+        """Seconds, once the GPU has nothing left to do."""
         torch.cuda.synchronize(device)
         return time.perf_counter()
 

@@ -143,6 +143,7 @@ class _MixerRest(nn.Module):
         self.mixer.add_scan('', 'A_log')
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (B, L, C) to the same shape."""
         x, gate = self.mixer.in_proj(x).chunk(2, -1)
         x = self.mixer.convolve(x.transpose(1, 2), '')
         step, B, C = self.mixer.scan_parameters(x.transpose(1, 2), '')
@@ -158,6 +159,7 @@ def _runner(
     inputs = [x.requires_grad_(trains) for x in inputs]
 
     def run() -> None:
+        """Call the function once."""
         with torch.set_grad_enabled(trains), settings.autocast():
             y = function(*inputs)
         if trains:

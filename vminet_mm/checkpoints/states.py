@@ -95,6 +95,7 @@ def misfits(
 
 
 def shape_text(tensor: Tensor) -> str:
+    """The shape of a tensor as a message writes it."""
     return str(tuple(tensor.shape))
 
 
@@ -105,6 +106,7 @@ def first_few(lines: list[str], number: int = 3) -> list[str]:
 
 
 def some_names(content: Mapping) -> str:
+    """The first few keys, and how many more there are."""
     return ', '.join(first_few([str(k) for k in content])) or 'nothing'
 
 

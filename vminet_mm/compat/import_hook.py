@@ -21,6 +21,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """The spec of a watched module, None for others."""
         if name not in _callbacks:
             return None
         for finder in sys.meta_path:

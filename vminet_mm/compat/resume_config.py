@@ -16,6 +16,7 @@ def fix(module: ModuleType) -> None:
     loader = getattr(module, 'Runner', None) or module.SingleDeviceStrategy
 
     def load_checkpoint(original: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint without the config in it."""
         checkpoint = original(*args, **kwargs)
         if isinstance(checkpoint.get('meta'), dict):
             checkpoint['meta'].pop('config', None)

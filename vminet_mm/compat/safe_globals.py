@@ -46,6 +46,7 @@ def _stand_in(module: str, name: str, function: Callable[..., Any]) -> Callable[
     """A function which torch's unpickler finds as ``module.name``."""
 
     def stand_in(*args: Any) -> Any:
+        """Call the function."""
         return function(*args)
 
     stand_in.__module__ = module

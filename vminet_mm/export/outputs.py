@@ -76,6 +76,7 @@ class ClassifierOutputs(Outputs):
         super().__init__(model, names)
 
     def compute(self, image: Tensor) -> dict[str, Tensor]:
+        """Scores of images (B, 3, H, W)."""
         logits = self.model(image, mode='tensor')
         return dict(logits=logits, probabilities=class_probabilities(self.model, logits))
 
@@ -92,6 +93,7 @@ class SegmentorOutputs(Outputs):
         super().__init__(model, names)
 
     def compute(self, image: Tensor) -> dict[str, Tensor]:
+        """Scores and classes of the pixels of images (B, 3, H, W)."""
         size = image.shape[2:]
         logits = self.model.encode_decode(image, [dict(img_shape=size, pad_shape=size)])
         return dict(logits=logits, classes=logits.argmax(1))
@@ -112,6 +114,7 @@ class FeatureOutputs(Outputs):
         super().__init__(model, names)
 
     def compute(self, image: Tensor) -> dict[str, Tensor]:
+        """The maps of images (B, 3, H, W)."""
         return dict(zip(self.choices, self.model.extract_feat(image), strict=True))
 
 
@@ -154,6 +157,7 @@ class DetectorOutputs(Outputs):
         self.dense, self.region, self.pasted = dense, region, pasted
 
     def compute(self, image: Tensor, *sizes: Tensor) -> dict[str, Tensor]:
+        """The objects of images (B, 3, H, W), whose size and canvas are (2,) each."""
         size, canvas = sizes
         # of maps whose channels stand last, as a layer norm leaves them, sizes would not stay open
         maps = tuple(x.contiguous() for x in self.model.extract_feat(image))

@@ -92,6 +92,7 @@ def pt2_runner(path: Path) -> Callable[[Tensor], Sequence[Tensor]]:
     module = torch.export.load(path).module()
 
     def run(image: Tensor) -> Sequence[Tensor]:
+        """Map images (B, 3, H, W) to the outputs."""
         with torch.no_grad():
             return module(image)
 

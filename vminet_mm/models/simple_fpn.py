@@ -17,6 +17,7 @@ class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of (B, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 

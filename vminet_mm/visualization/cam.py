@@ -44,6 +44,7 @@ class EigenCAM(grad_cam.EigenCAM):
     """
 
     def get_cam_image(self, input_tensor, target_layer, targets, activations, *_) -> np.ndarray:
+        """Map activations (B, C, H, W) to maps (B, H, W)."""
         tokens = activations.reshape(*activations.shape[:2], -1).transpose(0, 2, 1)
         tokens = tokens - tokens.mean(axis=1, keepdims=True)
         directions = np.linalg.eigh(tokens.transpose(0, 2, 1) @ tokens)[1]
@@ -241,6 +242,7 @@ class _Scores(nn.Module):
         self.score = score
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Map an input to its score (1, 1)."""
         return self.score(inputs)[0][None]
 
 

@@ -19,6 +19,7 @@ def fix(module: ModuleType) -> None:
     def paste(
         original: Any, masks: Tensor, boxes: Tensor, img_h: int, img_w: int, skip_empty: bool = True
     ) -> tuple:
+        """Return masks of no pixels where no box meets the image."""
         if skip_empty and _lie_outside(boxes, img_h, img_w):
             return masks.new_zeros(len(masks), 0, 0, dtype=torch.float32), (slice(0, 0),) * 2
         return original(masks, boxes, img_h, img_w, skip_empty)

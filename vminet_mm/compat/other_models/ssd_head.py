@@ -10,6 +10,7 @@ def fix(module: ModuleType) -> None:
     """Give ``SSDHead`` the attribute, empty."""
 
     def init(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+        """Build the head, then add the attribute."""
         original(self, *args, **kwargs)
         if not hasattr(self, 'loss_cls'):
             self.loss_cls = None

@@ -39,6 +39,7 @@ class Bench:
         return {'operator': what, 'ms': seconds * 1e3, 'times the ceiling': seconds / ideal}
 
     def images(self, channels: int, edge: int, dtype: torch.dtype, layout: str) -> Tensor:
+        """Noise (B, C, edge, edge) in a memory format."""
         x = torch.randn(self.batch, channels, edge, edge, device=self.device, dtype=dtype)
         return x.contiguous(memory_format=LAYOUTS[layout])
 

@@ -128,6 +128,7 @@ class _Labels:
         self.found: Counter[int] = Counter()
 
     def add(self, sample: BaseDataElement) -> None:
+        """Count the classes of a sample with predictions and ground truth."""
         found, wanted = set(sample.pred_label.tolist()), set(sample.gt_label.tolist())
         self.found.update(found)
         self.wanted.update(wanted)
