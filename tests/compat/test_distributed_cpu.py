@@ -4,11 +4,15 @@
 def test_two_processes_train_and_agree(python):
     output = python(
         """
+        import atexit
         import torch
         import vminet_mm
         from mmengine.dist import all_reduce, get_backend, get_rank
         from mmengine.model import BaseModel, MMDistributedDataParallel
         from mmengine.runner import Runner
+
+        # runs after what is registered later
+        atexit.register(lambda: print(f'joined {torch.distributed.is_initialized()}\\n', end=''))
 
         class Model(BaseModel):
             def __init__(self):
@@ -46,6 +50,7 @@ def test_two_processes_train_and_agree(python):
     )
     assert 'agreed 0' in output
     assert 'agreed 1' in output
+    assert output.count('joined False') == 2
 
 
 def test_the_device_functions_of_torch_are_restored(python):

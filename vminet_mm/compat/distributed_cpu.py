@@ -1,9 +1,11 @@
 """``--launcher pytorch`` (or mpi, slurm) without an accelerator.
 
 Upstream sets a CUDA device, starts NCCL, gives the model a device index and keeps SyncBN, which has
-no CPU kernel. Here: gloo, no device, plain BN.
+no CPU kernel. Here: gloo, no device, plain BN, and the group is left before the interpreter ends.
 """
 
+import atexit
+import gc
 from types import ModuleType
 from typing import Any
 
@@ -27,11 +29,23 @@ def _fix_init(module: ModuleType) -> None:
     def init_dist(original: Any, backend: str, *args: Any, **kwargs: Any) -> Any:
         """Call a launcher's function with another backend."""
         backend = 'gloo' if backend == 'nccl' else backend
+        atexit.register(_leave)
         with temporarily(torch.cuda, set_device=lambda device: None):
             return original(backend, *args, **kwargs)
 
     for launcher in ('pytorch', 'mpi', 'slurm'):
         wrap(module, f'_init_dist_{launcher}', init_dist, __name__)
+
+
+def _leave() -> None:
+    """Leave the process group, if there still is one.
+
+    A thread of gloo that drops the last tensors while the interpreter ends aborts the process, so
+    its work ends first.
+    """
+    gc.collect()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _fix_wrapper(wrappers: ModuleType) -> None:
