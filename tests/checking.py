@@ -1,4 +1,4 @@
-"""What the tests of the data check share: a check of spoilt copies of the built-in data."""
+"""What the tests of the data check share: a check of damaged copies of the built-in data."""
 
 import json
 from collections.abc import Callable

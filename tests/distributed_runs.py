@@ -125,12 +125,12 @@ def spoil_features(iteration: int) -> None:
     """From an iteration on, no number comes out of the pooling."""
     forward, calls = GlobalAveragePooling.forward, count()
 
-    def spoilt(self: GlobalAveragePooling, x: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def damaged(self: GlobalAveragePooling, x: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         out = forward(self, x)
         late = self.training and next(calls) >= iteration
         return tuple(y * float('nan') for y in out) if late else out
 
-    GlobalAveragePooling.forward = spoilt
+    GlobalAveragePooling.forward = damaged
 
 
 def check_non_finite(data: Path, work_dir: Path) -> None:

@@ -61,7 +61,7 @@ def kill_and_truncate(run: Run, seconds: float) -> bool:
         return False
     latest = Path((run.work_dir / 'last_checkpoint').read_text())
     os.truncate(latest, latest.stat().st_size // 2)
-    run.spoilt = latest.name
+    run.damaged = latest.name
     return True
 
 
@@ -189,15 +189,15 @@ def try_case(case: str, interrupts: int, data: Path, work_dir: Path) -> list[str
 def check_latest(run: Run) -> None:
     """What last_checkpoint names can be read, whenever the run was interrupted."""
     note = run.work_dir / 'last_checkpoint'
-    if note.exists() and Path(note.read_text()).name != run.spoilt:
+    if note.exists() and Path(note.read_text()).name != run.damaged:
         safe_load(note.read_text())
 
 
 def finish_and_compare(run: Run, expected: dict) -> list[str]:
     """Resume to the end; returns where that differs from a run that was not interrupted."""
     run.finish()
-    if run.spoilt and not run.times_said(UNUSED):
-        raise SystemExit(f'{run.work_dir}: nothing was said of {run.spoilt}')
+    if run.damaged and not run.times_said(UNUSED):
+        raise SystemExit(f'{run.work_dir}: nothing was said of {run.damaged}')
     return differences(final_state(run.work_dir), expected)
 
 

@@ -92,7 +92,7 @@ class Run:
     def __init__(self, case: str, data: Path, work_dir: Path) -> None:
         config_name, folder, options, self.processes = CASES[case]
         self.work_dir, self.output = work_dir, work_dir / 'output_0.txt'
-        self.spoilt = ''  # the name of a checkpoint that the test itself damaged
+        self.damaged = ''  # the name of a checkpoint that the test itself damaged
         work_dir.mkdir(parents=True)
         self.args = argparse.Namespace(
             config=str(CONFIGS / f'{config_name}.py'),
@@ -111,7 +111,7 @@ class Run:
         """Start or resume; rank 0 calls ``fault`` first."""
         has_state = (self.work_dir / 'last_checkpoint').exists()
         self.args.resume = 'auto' if self.output.exists() else None
-        # a config without a seed has to do once there is a checkpoint, which tells it
+        # a config without a seed has to do once there is a checkpoint, which stores it
         self.args.cfg_options['randomness.seed'] = None if has_state else 7
         with socket.socket() as free:
             free.bind(('127.0.0.1', 0))

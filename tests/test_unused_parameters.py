@@ -82,6 +82,6 @@ def test_every_parameter_gets_a_gradient(path: Path) -> None:
         model = MODELS.build(cfg.model).train()
         data = model.data_preprocessor(batch(cfg), training=True)
         model.parse_losses(model(**data, mode='loss'))[0].backward()
-    learnt = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    assert len(learnt) > 50
-    assert [name for name, parameter in learnt.items() if parameter.grad is None] == []
+    learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert len(learned) > 50
+    assert [name for name, parameter in learned.items() if parameter.grad is None] == []

@@ -1,4 +1,4 @@
-"""Two processes that form a group, for tests of what they tell each other."""
+"""Two processes that form a group, for tests of what they exchange."""
 
 from collections.abc import Callable
 from multiprocessing import set_forkserver_preload

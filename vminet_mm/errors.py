@@ -7,7 +7,7 @@ import os
 import pickle
 import signal
 
-SHOWN_LETTERS = 300  # of an error, which may hold all that was read
+MAX_LENGTH = 300  # characters of an error, which may quote the whole input
 
 
 def one_line(text: object, length: int | None = None) -> str:
@@ -16,18 +16,18 @@ def one_line(text: object, length: int | None = None) -> str:
     return text if length is None or len(text) <= length else f'{text[:length]} ...'
 
 
-def error_text(error: BaseException, length: int = SHOWN_LETTERS) -> str:
-    """Kind of an error and what it says, in one line of bounded length."""
+def error_text(error: BaseException, length: int = MAX_LENGTH) -> str:
+    """The type and the message of an error, in one line of bounded length."""
     text = one_line(error, length)
     return f'{type(error).__name__}: {text}' if text else type(error).__name__
 
 
 class ConfigError(ValueError):
-    """A config, or the data or machine it asks for, is not as it must be."""
+    """Invalid config, or invalid data, files or machine settings that it asks for."""
 
 
 class InputError(ConfigError):
-    """What was given to be predicted cannot be read."""
+    """An input for inference cannot be read."""
 
 
 class CheckpointWriteError(ConfigError):
@@ -42,9 +42,9 @@ class DataError(RuntimeError):
     """An image or its labels cannot be used.
 
     Args:
-        text (str): Which, why, and what to do. A data loader makes the error of a worker anew from
-            the worker's whole stack, of which the last line is kept; all of it with
-            ``VMINET_TRACEBACK=1`` in the environment.
+        text (str): The file, the reason, and the fix. A data loader re-raises the error of a worker
+            with the worker's whole traceback as text; only its last line is kept, unless
+            ``VMINET_TRACEBACK=1`` is set in the environment.
     """
 
     def __init__(self, text: str) -> None:
@@ -63,7 +63,7 @@ class UnsafeCheckpointError(CheckpointError, pickle.UnpicklingError):
 
 
 class CheckpointMismatchError(CheckpointError):
-    """A checkpoint does not fit the model it is meant for."""
+    """The tensors of a checkpoint do not match the model."""
 
 
 class RunStoppedError(Exception):
@@ -71,7 +71,7 @@ class RunStoppedError(Exception):
 
     Args:
         signum (int): The signal.
-        checkpoint (str): The file that holds the state.
+        checkpoint (str): The file with the saved state.
     """
 
     def __init__(self, signum: int, checkpoint: str) -> None:

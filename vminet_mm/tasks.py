@@ -77,7 +77,7 @@ class Task:
         layout: Of its data sets on disk.
         dump: Type of the metric that keeps predictions in a file.
         preprocessor: Type of the data preprocessor where a config names none.
-        heads: Kinds of heads, by what they tell or which part they are, that are checked or
+        heads: Kinds of heads, by their output or their part of a model, that are checked or
             exported in a way of their own.
         exported: Outputs of an exported file that the metrics need.
     """

@@ -1,4 +1,4 @@
-"""A tiny model of each task as files, and spoilt copies of the built-in data."""
+"""A tiny model of each task as files, and damaged copies of the built-in data."""
 
 import shutil
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]
 
 @pytest.fixture
 def copy_of(mini_root: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Function that copies a layout of the built-in data to where it may be spoilt."""
+    """Function that copies a layout of the built-in data to where it may be damaged."""
 
     def copy(layout: str) -> Path:
         return Path(shutil.copytree(mini_root / layout, tmp_path / layout))

@@ -1,4 +1,4 @@
-"""Options that a model does not have: each is named, with what it may be."""
+"""Invalid options of a model: the error names the option and the valid choices."""
 
 import numpy as np
 import pytest

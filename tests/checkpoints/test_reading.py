@@ -83,7 +83,7 @@ def test_published(release: str, kind: str, write: Callable, log: list[str]) -> 
     assert f'({release} release): {LOADED[release]} tensors loaded, 0 of them' in lines[0]
     assert '; 15 left as initialized (norm0, norm1, norm2)' in lines[0]
     assert '2 of the file not used (head)' in lines[0]
-    assert ('does not tell its mask' in lines[0]) == (release == 'second')
+    assert ('does not name its mask' in lines[0]) == (release == 'second')
 
 
 @pytest.mark.parametrize('release', OPTIONS)
@@ -159,7 +159,7 @@ def test_mm_checkpoints(kind: str, write: Callable, log: list[str]) -> None:
     assert_loaded(backbone, state)
     torch.testing.assert_close(backbone.norm0.weight.data, state['norm0.weight'])
     assert '(mm release): 125 of 135 tensors loaded, 0 of them resized; 10 left' in log[-1]
-    assert ('does not tell its mask' in log[-1]) == ('bare' in kind)
+    assert ('does not name its mask' in log[-1]) == ('bare' in kind)
 
 
 def test_mmengine_averaged_weights_are_taken_in_either_case(write: Callable) -> None:
@@ -268,7 +268,7 @@ def test_strides_are_told_by_the_config(attention: str, write: Callable) -> None
     assert {name: told[name] for name in strides} == strides
     if attention == 'vmi_sa':
         assert checkpoint.img_size == (32, 32)
-        # a file that does not tell is taken for one of the paper's strides
+        # a file without strides is taken for one of the paper's strides
         assert read_checkpoint(write(state)).img_size == (128, 128)
 
 

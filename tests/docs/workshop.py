@@ -1,7 +1,7 @@
 """A folder in which documented commands run as they are written, in seconds.
 
 It has the shipped configs under their names, with models of a few channels on small images, a
-small data set in each place that a config or a document names, checkpoints, and what a reader is
+small data set in each location that a config or a document names, checkpoints, and what a reader is
 to fill in for CONFIG, CHECKPOINT, DIR and the like.
 """
 

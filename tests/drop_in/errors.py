@@ -6,7 +6,7 @@ class NotApplicableError(ValueError):
 
 
 class SwapError(ValueError):
-    """No rule says how to tell a part of the model the new channels."""
+    """No rule says how to give a part of the model the new channels."""
 
 
 class TrialError(RuntimeError):

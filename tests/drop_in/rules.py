@@ -228,8 +228,8 @@ def _adapt_head(head: dict, swap: Swap, passed: int, keep_index: bool) -> None:
             channels[n] = swap.new[position]
     head['in_channels'] = type(given)(channels) if is_list else channels[0]
     if 'in_index' in head and not keep_index:
-        places = [swap.index[position] for position in positions]
-        head['in_index'] = places if is_list else places[0]
+        indices = [swap.index[position] for position in positions]
+        head['in_index'] = indices if is_list else indices[0]
     if head.get('num_convs') == 0 and head.get('channels') == given:
         head['channels'] = head['in_channels']  # nothing but a classifier
     if 'c1_in_channels' in head:  # DeepLabV3+ reads the first map besides

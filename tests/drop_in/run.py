@@ -54,7 +54,7 @@ def run_limited(function: Callable[..., Any], arguments: tuple, seconds: float) 
         seconds: After which the process is killed.
 
     Raises:
-        WorkerError: If the process dies, or takes longer.
+        WorkerError: If the process crashes, or takes longer.
     """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(list(PRELOADED))

@@ -35,7 +35,7 @@ def test_worker_is_killed_after_its_time() -> None:
         run_limited(time.sleep, (600,), seconds=0.2)
 
 
-def test_worker_that_dies_is_told_from_a_slow_one() -> None:
+def test_crashed_worker_and_slow_worker_differ() -> None:
     with pytest.raises(WorkerError, match='exit code 7'):
         run_limited(os._exit, (7,), seconds=120)
 

@@ -46,7 +46,7 @@ def test_full_size(release: str, write: Callable, tmp_path: Path) -> None:
     done = convert(write(dict(state_dict=source.state_dict())), tmp_path / 'new/folder/mm.pth')
     assert done.config == matching_config(done.options)
     assert f'\nconfig: {done.config}' in str(done)
-    assert ('the source does not tell' in str(done)) == (release == 'second')
+    assert ('not named in the source' in str(done)) == (release == 'second')
     model = build(load_config(ROOT / done.config).model)
     load_checkpoint(model, str(done.dst), strict=True)  # as tools/test.py, and strictly
     x = torch.randn(2, 3, 224, 224)
@@ -108,8 +108,8 @@ def test_converted_files_load_into_a_dense_backbone(
     log.clear()
     assert_loaded(load(str(done.dst), **OPTIONS[release]), direct.state_dict())
     assert '[state_dict] (mm release)' in log[-1]
-    assert ('does not tell its mask' in log[-1]) == (release == 'second')
-    if release == 'first':  # which tells the mask, and so does the converted file
+    assert ('does not name its mask' in log[-1]) == (release == 'second')
+    if release == 'first':  # which names the mask, and so does the converted file
         with pytest.raises(CheckpointMismatchError, match="mask is 'none' in the checkpoint"):
             load(str(done.dst), proj_bn=True, mask='band')
     meta = torch.load(done.dst, weights_only=True)['meta']['vminet']

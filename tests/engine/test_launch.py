@@ -87,7 +87,7 @@ def test_resumed_run_keeps_norm_eval(pretrained: bool, tmp_path: Path, log: list
 
 
 def fail(args: argparse.Namespace) -> None:
-    """A tool that is told nothing it can use."""
+    """A tool that gets no usable argument."""
     raise ConfigError('no such thing; do this')
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from vminet_mm.errors import ConfigError
 from vminet_mm.export.metadata import as_texts
-from vminet_mm.export.quantize import _Pictures, nodes_with_weights, quantize
+from vminet_mm.export.quantize import _Images, nodes_with_weights, quantize
 
 MODEL = """<ir_version: 10, opset_import: ["" : 20]>
 graph (uint8[batch, height, width, 3] image) => (float[batch, 4, rows, columns] y) {
@@ -78,7 +78,7 @@ def test_pictures_are_spread_over_sub_folders(
         'vminet_mm.export.quantize.read_pixels',
         lambda file, _: seen.append(str(file.relative_to(tmp_path))) or np.zeros((1, 1, 1, 3)),
     )
-    pictures = _Pictures(tmp_path, 2, {})
+    pictures = _Images(tmp_path, 2, {})
     assert pictures.get_next()['image'].shape == (1, 1, 1, 3)
     assert pictures.get_next() and pictures.get_next() is None
     assert seen == ['a/0.png', 'b/0.png']

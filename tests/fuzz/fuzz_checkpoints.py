@@ -19,12 +19,12 @@ def published(state: State, release: str) -> State:
     """Our tensors under the authors' names."""
     named: State = {}
     for name, value in state.items():
-        place, dot, part = name.rpartition('.')
+        prefix, dot, part = name.rpartition('.')
         if part == 'alpha':
-            named[place.removesuffix('attn') + 'sum.weight'] = value.reshape(1, -1)
+            named[prefix.removesuffix('attn') + 'sum.weight'] = value.reshape(1, -1)
         elif part in ('scale', 'beta'):
-            both = [state[k] for k in (f'{place}.scale', f'{place}.beta') if k in state]
-            named[place.removesuffix('attn') + 'stack'] = torch.cat([x.flatten() for x in both])
+            both = [state[k] for k in (f'{prefix}.scale', f'{prefix}.beta') if k in state]
+            named[prefix.removesuffix('attn') + 'stack'] = torch.cat([x.flatten() for x in both])
         else:
             for own, theirs in PARTS.items():
                 name = name.replace(f'.{own}', f'.{theirs}')

@@ -15,7 +15,7 @@ from torch import Tensor
 from vminet_mm.ops import choose_op, make_mask, mask_spans
 
 DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-LEARNT = ('query', 'key', 'alpha', 'beta', 'scale')
+LEARNED = ('query', 'key', 'alpha', 'beta', 'scale')
 
 
 def layout(x: Tensor, name: str) -> Tensor:
@@ -54,16 +54,16 @@ def fields(draw: st.DrawFn, largest: int) -> Tensors:
 def outcome(attend: Callable, given_fields: dict[str, Tensor]) -> dict[str, Tensor]:
     """The output, and the gradient of a weighted sum of it."""
     x = {
-        name: value.detach().requires_grad_() if name in LEARNT else value
+        name: value.detach().requires_grad_() if name in LEARNED else value
         for name, value in given_fields.items()
     }
     out = attend(**x)
     weights = torch.linspace(-1, 2, out.numel(), dtype=out.dtype, device=out.device)
-    learnt = [name for name in LEARNT if name in x]
+    learned = [name for name in LEARNED if name in x]
     gradients = torch.autograd.grad(
-        (out * weights.view(out.shape)).sum(), [x[name] for name in learnt]
+        (out * weights.view(out.shape)).sum(), [x[name] for name in learned]
     )
-    return dict(zip(learnt, gradients, strict=True)) | {'out': out.detach()}
+    return dict(zip(learned, gradients, strict=True)) | {'out': out.detach()}
 
 
 def check(form: str, impl: str, x: dict[str, Tensor], option: str, hinted: bool) -> None:

@@ -147,11 +147,11 @@ def necks(draw: st.DrawFn) -> dict:
     scales = draw(st.lists(st.sampled_from([0.25, 0.5, 1, 2, 4, 8]), min_size=1, max_size=4))
     channels = draw(st.integers(1, 3)) * int(max(1, *scales, 1))
     others = draw(st.lists(st.integers(1, 5), max_size=3))
-    place = draw(st.integers(0, len(others)))
-    widths = [*others[:place], channels, *others[place:]]
+    index = draw(st.integers(0, len(others)))
+    widths = [*others[:index], channels, *others[index:]]
     return dict(
         in_channels=widths,
-        in_index=draw(st.sampled_from([place, place - len(widths)])),
+        in_index=draw(st.sampled_from([index, index - len(widths)])),
         scale_factors=scales,
         out_channels=draw(st.integers(1, 5)),
         num_outs=len(scales) + draw(st.integers(0, 3)),

@@ -121,7 +121,7 @@ def test_scores() -> None:
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 3000), (3000, 1), (7, 5)])
-def test_any_size_and_letters(size: tuple) -> None:
+def test_any_size_and_characters(size: tuple) -> None:
     image, whole = gray(*size), np.ones((1, *size), bool)
     box = np.array([[0, 0, size[1], size[0]]])
     name = 'Größe, размер ' * 9

@@ -50,7 +50,7 @@ def test_the_usual_font() -> None:
     assert fonts.families_for(['a', '\u03b1']) == [fonts.FAMILY]
 
 
-def test_a_font_that_has_the_letters(installed: Path) -> None:
+def test_a_font_that_has_the_characters(installed: Path) -> None:
     font = fonts.font_for(f'a{CAT}', 12)
     assert Path(font.path) == installed and font.getlength(CAT) == 12
     assert fonts.families_for(['a', CAT]) == [fonts.FAMILY, 'Cats']

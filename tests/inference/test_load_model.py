@@ -33,7 +33,7 @@ def test_models_are_ready(task: str, models: dict[str, Predictor]) -> None:
     assert model.task == task and model.classes == CLASSES[task]
     assert model.colors.shape == (len(CLASSES[task]), 3)
     assert not any(module.training for module in model.model.modules())
-    if task != 'classification':  # the config tells the colors
+    if task != 'classification':  # the config has the colors
         palette = tiny_config(task).test_dataloader.dataset.metainfo.palette
         assert model.colors.tolist() == [list(color) for color in palette]
 
@@ -148,7 +148,7 @@ def test_names_of_the_classes(log: list[str]) -> None:
         'class 2',
         'class 3',
     )
-    assert 'neither checkpoint nor config tell the names of 4 classes; they are numbered' in log
+    assert 'neither checkpoint nor config has the names of the 4 classes; they are numbered' in log
     assert dataset_meta(cfg, 'mmdet', checkpoint, 0)[0] == ('a', 'b')
 
 

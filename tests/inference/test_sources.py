@@ -9,7 +9,13 @@ from PIL import Image
 
 from vminet_mm.errors import InputError
 from vminet_mm.inference import Video, VideoWriter
-from vminet_mm.inference.sources import as_bgr, common_folder, find_inputs, from_pillow, place_below
+from vminet_mm.inference.sources import (
+    as_bgr,
+    common_folder,
+    find_inputs,
+    from_pillow,
+    relative_location,
+)
 
 SIZE = (5, 7)
 PIXELS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)  # BGR
@@ -86,8 +92,8 @@ def test_common_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert common_folder([Path('a/b/c.jpg'), tmp_path / 'a/d.jpg']) == tmp_path / 'a'
     assert common_folder([Path('c.jpg')]) == common_folder([]) == tmp_path
     assert common_folder([Path('a/../b/c.jpg'), Path('b/d.jpg')]) == tmp_path / 'b'
-    assert place_below(tmp_path, 'a/../b/c.jpg') == Path('b/c.jpg')
-    assert place_below(tmp_path / 'a', 'b/c.jpg') == Path('c.jpg')
+    assert relative_location(tmp_path, 'a/../b/c.jpg') == Path('b/c.jpg')
+    assert relative_location(tmp_path / 'a', 'b/c.jpg') == Path('c.jpg')
 
 
 @pytest.mark.parametrize('name', ['clip.mp4', 'clip.avi'])

@@ -8,7 +8,7 @@ from torch import Tensor
 from vminet_mm.ops import make_mask
 from vminet_mm.ops.recurrent_reference import recurrent_attention as definition
 
-LEARNT = ('query', 'key', 'alpha', 'beta')
+LEARNED = ('query', 'key', 'alpha', 'beta')
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     'contiguous': Tensor.contiguous,
     'halves': lambda x: torch.cat([x, x], 1).chunk(2, 1)[0],
@@ -44,10 +44,10 @@ def run(
     attend: Callable, x: dict[str, Tensor], recurrent_mask: str, weights: Tensor
 ) -> dict[str, Tensor]:
     """The output and the gradients of its weighted sum."""
-    x = x | {name: x[name].detach().requires_grad_() for name in LEARNT}
+    x = x | {name: x[name].detach().requires_grad_() for name in LEARNED}
     out = attend(**x, recurrent_mask=recurrent_mask)
-    grads = torch.autograd.grad((out * weights).sum(), [x[name] for name in LEARNT])
-    return dict(zip(LEARNT, grads, strict=True)) | {'out': out.detach()}
+    grads = torch.autograd.grad((out * weights).sum(), [x[name] for name in LEARNED])
+    return dict(zip(LEARNED, grads, strict=True)) | {'out': out.detach()}
 
 
 def check(
@@ -55,7 +55,7 @@ def check(
 ) -> dict[str, Tensor]:
     weights = torch.randn(x['query'].shape, device=x['query'].device)
     # the loop adds token by token: in float32 it would err by more than the scan
-    exact = {name: value.double() if name in LEARNT else value for name, value in x.items()}
+    exact = {name: value.double() if name in LEARNED else value for name, value in x.items()}
     if x['query'].dtype != torch.float32:  # rounded as the scan's output is
         exact = x
     expected = run(definition, exact, recurrent_mask, weights)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from recurrent_cases import LAYOUTS, LEARNT, check, inputs, run
+from recurrent_cases import LAYOUTS, LEARNED, check, inputs, run
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -164,10 +164,10 @@ def test_gradcheck(scan: Callable, recurrent_mask: str, device: torch.device) ->
     x = inputs((2, 2), (1, 2), 2, 1, 'tril', device, torch.float64)
 
     def attend(*values: Tensor) -> Tensor:
-        learnt = dict(zip(LEARNT, values, strict=True))
-        return scan(**learnt, mask=x['mask'], recurrent_mask=recurrent_mask)
+        learned = dict(zip(LEARNED, values, strict=True))
+        return scan(**learned, mask=x['mask'], recurrent_mask=recurrent_mask)
 
-    assert torch.autograd.gradcheck(attend, [x[name].requires_grad_() for name in LEARNT])
+    assert torch.autograd.gradcheck(attend, [x[name].requires_grad_() for name in LEARNED])
 
 
 @scans
@@ -203,7 +203,7 @@ def test_nan_passes(scan: Callable, device: torch.device) -> None:
 @scans
 def test_keeps_query_key_and_output(scan: Callable, device: torch.device) -> None:
     x = inputs((8, 8), (8, 8), 32, 4, 'tril', device)
-    x = x | {name: x[name].requires_grad_() for name in LEARNT}
+    x = x | {name: x[name].requires_grad_() for name in LEARNED}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

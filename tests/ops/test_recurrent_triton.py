@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from recurrent_cases import LAYOUTS, LEARNT, check, inputs
+from recurrent_cases import LAYOUTS, LEARNED, check, inputs
 
 from vminet_mm.ops import recurrent_torch, recurrent_triton
 
@@ -68,7 +68,7 @@ def test_repeats_bit_for_bit(device: torch.device) -> None:
 
 def test_registration(device: torch.device) -> None:
     x = inputs((3, 4), (3, 4), 5, 2, 'tril', device, layout='channels_last halves')
-    tokens = [x[name].flatten(2 if name in ('query', 'key') else 0) for name in LEARNT]
+    tokens = [x[name].flatten(2 if name in ('query', 'key') else 0) for name in LEARNED]
     tokens = [tensor.detach().requires_grad_() for tensor in tokens]
     torch.library.opcheck(recurrent_triton._attention, (*tokens, x['mask'], False))
 

@@ -21,16 +21,16 @@ def test_convolutional_attention_is_its_definition(size: tuple[int, int]) -> Non
         for j in range(0, width, 2):
             center = x[0, i : i + 2, j : j + 2].reshape(-1, 6).mean(0)
             logits = module.attn(center).reshape(2, 9, 9) * 3**-0.5
-            places = [(i + a, j + b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
-            inside = [0 <= a < height and 0 <= b < width for a, b in places]
+            positions = [(i + a, j + b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+            inside = [0 <= a < height and 0 <= b < width for a, b in positions]
             values = torch.stack(
                 [
                     matrices[n] @ (x[0, a, b] if inside[n] else torch.zeros_like(center))
-                    for n, (a, b) in enumerate(places)
+                    for n, (a, b) in enumerate(positions)
                 ]
             ).reshape(9, 2, 3)
             y = torch.einsum('hqk,khc->qhc', logits.softmax(-1), values).reshape(9, 6)
-            for n, (a, b) in enumerate(places):
+            for n, (a, b) in enumerate(positions):
                 if inside[n]:
                     total[a, b] += y[n]
     torch.testing.assert_close(module(x)[0], module.proj(total), rtol=1e-9, atol=1e-9)

@@ -354,7 +354,7 @@ def test_layers_are_found_by_name() -> None:
         ('layer', '2', "unknown class '2': give 0 to 1"),
     ],
 )
-def test_mistakes_are_told(layer: str, category: str | None, message: str) -> None:
+def test_invalid_arguments(layer: str, category: str | None, message: str) -> None:
     loaded = corners()
     layers = {layer: getattr(loaded.model, layer)}
     with pytest.raises(ValueError, match=message):

@@ -19,7 +19,7 @@ RANKED = ('M E', 'alpha M E')
 def test_rank_is_that_of_float32() -> None:
     matrix = torch.ones(5, 3)
     assert numerical_rank(matrix) == 1
-    matrix[0, 0] += 1e-7  # below what float32 tells apart
+    matrix[0, 0] += 1e-7  # below the precision of float32
     assert numerical_rank(matrix) == 1
     matrix[0, 0] += 1e-3
     assert numerical_rank(matrix) == 2

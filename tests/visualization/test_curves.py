@@ -22,7 +22,7 @@ BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # of the first two runs
 
 
 def log(work_dir: Path, lines: list[dict], start: str = '20250101_000000') -> Path:
-    """Log what a run has told, step by step; returns the file."""
+    """Write what a run has logged, step by step; returns the file."""
     backend = LocalVisBackend(str(work_dir / start / 'vis_data'))
     for line in lines:
         backend.add_scalars(line, line['step'])
@@ -84,7 +84,7 @@ def test_start_and_file_are_runs_too_and_half_a_line_is_passed_over(tmp_path: Pa
 
 
 @pytest.mark.parametrize('name', ['.', 'absent'])
-def test_a_folder_without_logs_is_told(name: str, tmp_path: Path) -> None:
+def test_folder_without_logs(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='no scalars'):
         read_curves(tmp_path / name)
 

@@ -1,4 +1,4 @@
-"""Work dirs are read: starts are joined, tables are found, and errors tell what to do."""
+"""Work dirs are read: starts are joined, tables are found, and errors name the fix."""
 
 from pathlib import Path
 

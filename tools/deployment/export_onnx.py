@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
         '--int8', action='store_true', help='quantize; with --calibrate and --simplify-input uint8'
     )
     parser.add_argument(
-        '--calibrate', metavar='DIR', help='folder of pictures like those that will be seen'
+        '--calibrate', metavar='DIR', help='folder of images like those that will be seen'
     )
     add_cfg_options(parser)
     return parser.parse_args()

@@ -1,7 +1,7 @@
 """Test an exported ONNX file: python tools/deployment/test_onnx.py CONFIG FILE.onnx [switches].
 
-The config's test set goes through onnxruntime, and its evaluators tell top-1, mIoU, or box and mask
-AP, as tools/test.py does of a checkpoint.
+The config's test set goes through onnxruntime, and its evaluators report top-1, mIoU, or box and
+mask AP, as tools/test.py does of a checkpoint.
 """
 
 import argparse

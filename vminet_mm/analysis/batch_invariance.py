@@ -1,4 +1,4 @@
-"""How far the padding of a batch moves the features of its images, and a model's accuracy.
+"""How much the padding of a batch changes the features of its images, and a model's accuracy.
 
 Each image gets a companion that is larger by so many pixels in height and width, so that the image
 is padded to that size. Its own cells of each map are compared with the maps of the image alone:
@@ -188,7 +188,7 @@ def feature_changes(
 
 
 def padded(preprocessor: nn.Module, padding: int) -> RemovableHandle:
-    """Within it a data preprocessor pads every batch by so many pixels more, right and below."""
+    """Context manager under which a data preprocessor pads by more pixels, right and below."""
 
     def enlarge(_: nn.Module, __: tuple, batch: dict) -> None:
         """Add the padding to a preprocessed batch and to what its data samples say."""

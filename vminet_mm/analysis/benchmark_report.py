@@ -146,7 +146,7 @@ def environment(settings: dict) -> dict:
 
 
 def _cpu_name() -> str:
-    """The processor's name as Linux tells it, else its kind."""
+    """The processor's name from /proc/cpuinfo, else its architecture."""
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]

@@ -6,7 +6,7 @@ A spec is a name with options, ``NAME[:OPTION[,OPTION...]]``:
   ``vminet-xs:form=recurrent,impl=torch``.
 - ``reference-xs``: the authors' classifier (separate W1 and W2, unfolded norms, a masked copy of
   E), which is made for the size it is timed at; option ``release=first``.
-- ``vim-ti``: a backbone of :mod:`vminet_mm.peers` in small letters and its arch: ``vim-s``,
+- ``vim-ti``: a backbone of :mod:`vminet_mm.peers` in lower case and its arch: ``vim-s``,
   ``localvim-t``, ``plainmamba-l1``, ``vmamba-t``, ``efficientvmamba-s``, ``lvt-base``; the options
   are those of its class, for example ``vim-ti:impl=reference``.
 - ``starnet_s4``: a name of timm, or ``swin_tiny`` or ``deit_small`` for short; the options go to

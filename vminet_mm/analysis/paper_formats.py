@@ -14,7 +14,7 @@ LINE = '*added by us:*'
 LEGEND = f"""\
 `-`: of the paper, not printed there; of ours, not measured in this run. `=`: the same with the
 decimals that the paper prints. `!`: more than {TOLERANCE:g} % off the paper's. FLOPs are
-multiply-accumulates. Accuracies of ours are the best validation's. docs/reproduction.md tells why
+multiply-accumulates. Accuracies of ours are the best validation's. docs/reproduction.md says why
 numbers differ."""
 
 

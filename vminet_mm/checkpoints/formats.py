@@ -1,5 +1,5 @@
-"""What differs between the kinds of checkpoint: the names of the tensors, and where the options
-are told which no shape of a tensor tells."""
+"""Kinds of checkpoint: the names of their tensors, and where they store the options that no
+shape of a tensor shows."""
 
 import ast
 import math
@@ -86,7 +86,7 @@ def _translate(name: str, value: Tensor, path: str | PathLike) -> dict[str, Tens
 
 
 def read_options(content: Mapping) -> dict[str, Any]:
-    """What a checkpoint's ``meta`` tells of mask and strides, or nothing.
+    """The mask and strides in a checkpoint's ``meta``; an empty dict if it has neither.
 
     That is ``mask``, ``band_halfwidth`` if it matters, in the recurrent form ``recurrent_mask``,
     and ``stem_stride`` and ``strides`` where they were given.
@@ -115,7 +115,7 @@ def read_options(content: Mapping) -> dict[str, Any]:
 
 
 def _strides(options: Mapping) -> dict[str, Any]:
-    """The strides that are told, if they are numbers."""
+    """The strides in the metadata, if they are numbers."""
     given = {name: options[name] for name in STRIDE_DEFAULTS if name in options}
     numbers = [given.get('stem_stride', 1), *_row(given.get('strides', (1, 1, 1, 1)))]
     is_sound = len(numbers) == 5 and all(type(n) is int and n > 0 for n in numbers)
@@ -153,7 +153,7 @@ def as_arguments(options: Mapping) -> str:
     text = ', '.join(f'{name}={value!r}' for name, value in options.items())
     if options['attention'] == 'none' or 'mask' in options:
         return text
-    return f"{text} and the mask of its training, which it does not tell (the paper's is 'tril')"
+    return f"{text} and the mask of its training, which it does not name (the paper's is 'tril')"
 
 
 def matching_config(options: Mapping) -> str | None:

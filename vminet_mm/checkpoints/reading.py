@@ -201,7 +201,7 @@ def load_backbone(
     unused += source.others
     backbone.load_state_dict(source.backbone, strict=False)
     unchecked = backbone.attn_cfg['attention'] == 'vmi_sa' and 'mask' not in source.settings
-    note = f'. The file does not tell its mask; the model has {backbone.attn_cfg["mask"]!r}'
+    note = f'. The file does not name its mask; the model has {backbone.attn_cfg["mask"]!r}'
     print_log(
         f'VMINet from {source.source}{f" [{source.state_key}]" if source.state_key else ""} '
         f'({source.release} release): {len(names) - len(left)} of {len(names)} tensors loaded, '

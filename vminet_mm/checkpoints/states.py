@@ -1,4 +1,4 @@
-"""The state dicts that trainers write: where they lie in a file, and how they are told of."""
+"""State dicts in checkpoint files: where to find them, and messages about their tensors."""
 
 import re
 from collections.abc import Mapping
@@ -12,24 +12,24 @@ from torch import Tensor
 from ..compat.safe_load import safe_load
 from ..errors import CheckpointMismatchError
 
-# where trainers put the weights, the first one found is taken
+# keys under which trainers store the weights; the first one found is used
 STATE_KEYS = ('state_dict', 'model')
 EMA_STATE_KEYS = ('state_dict_ema', 'model_ema')
 
 
 def load_content(path: str | PathLike) -> Any:
-    """What a file, or an address that MMEngine can read, holds.
+    """The content of a checkpoint file, or of a URL that MMEngine can read.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CheckpointError: If it cannot be read safely, see :mod:`vminet_mm.compat.safe_load`.
+        CheckpointError: If the file cannot be read safely, see :mod:`vminet_mm.compat.safe_load`.
     """
     is_remote = '://' in str(path)
     return CheckpointLoader.load_checkpoint(path, 'cpu') if is_remote else safe_load(path)
 
 
 def find_state(content: Any, ema: bool, path: str | PathLike) -> tuple[dict[str, Tensor], str]:
-    """The state dict inside of whatever a trainer wrote, and the entry it lies under."""
+    """The state dict in the content of a checkpoint, and its key ('' if it is the content)."""
     if not isinstance(content, Mapping):
         raise CheckpointMismatchError(f'{path} holds a {type(content).__name__}, no state dict')
     is_averaged = 'ema_state_dict' in content  # by MMEngine, which swaps the two when it saves
@@ -52,7 +52,7 @@ def find_state(content: Any, ema: bool, path: str | PathLike) -> tuple[dict[str,
 
 
 def not_finite(state: Mapping[str, Any]) -> list[str]:
-    """A sentence on the tensors of a state dict with NaN or infinite values, if there are any."""
+    """A sentence on the tensors with NaN or infinite values; empty if all are finite."""
     bad = [
         name
         for name, value in state.items()
@@ -73,14 +73,14 @@ def misfits(
     unknown: list[str],
     other: list[str],
 ) -> list[str]:
-    """Sentences on the tensors of a checkpoint that keep it from fitting a model.
+    """Sentences on the tensors of a checkpoint that do not match a model.
 
     Args:
-        given: Of the checkpoint.
-        model: Of the model.
+        given: The tensors of the checkpoint by name.
+        model: The tensors of the model by name.
         missing: Names that only the model has.
         unknown: Names that only the checkpoint has.
-        other: Names of other shapes.
+        other: Names of tensors whose shapes differ.
     """
     shapes = [
         f'{k} is {shape_text(given[k])} in the checkpoint and {shape_text(model[k])} in the model'

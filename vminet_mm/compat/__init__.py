@@ -15,10 +15,10 @@ SWITCH = 'VMINET_COMPAT'
 
 
 def activate() -> None:
-    """Let every piece that is not switched off wait for its modules; again, it changes nothing.
+    """Register every piece that is not switched off; calling it twice changes nothing.
 
     Raises:
-        ConfigError: ``VMINET_COMPAT`` is not as it must be.
+        ConfigError: ``VMINET_COMPAT`` has an invalid value.
     """
     off = switched_off()
     for piece in PIECES:
@@ -31,7 +31,7 @@ def switched_off() -> set[str]:
     """Names of the pieces that ``VMINET_COMPAT`` switches off: ``0`` all, ``-hue,-noise`` two.
 
     Raises:
-        ConfigError: It is neither, or names a piece that does not exist.
+        ConfigError: If ``VMINET_COMPAT`` has another form, or names an unknown piece.
     """
     known = [piece.name for piece in PIECES]
     value = os.environ.get(SWITCH, '').strip()
@@ -53,7 +53,7 @@ def describe() -> list[tuple[str, str, str]]:
     """List the pieces as ``(name, state, what it fixes)``.
 
     The state is ``'applied'``, ``'waiting for MODULE'``, ``'off'`` by ``VMINET_COMPAT``, or
-    ``'not needed'``, where upstream works. Import the mm packages first to get the whole picture.
+    ``'not needed'``, where upstream works. Import the mm packages first to see the final states.
     """
     off = switched_off()
     return [

@@ -13,7 +13,7 @@ def fix(module: ModuleType) -> None:
     """Use the non-reentrant variant in ``turn_on_activation_checkpointing``."""
 
     def checkpoint(original: Any, *args: Any, **kwargs: Any) -> Any:
-        """Recompute by hooks, unless it is told otherwise."""
+        """Recompute by hooks unless ``use_reentrant`` is given."""
         return original(*args, **{'use_reentrant': False, **kwargs})
 
     wrap(module, 'checkpoint', checkpoint, __name__)

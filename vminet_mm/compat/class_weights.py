@@ -1,4 +1,4 @@
-"""mmseg's cross entropy with class weights dies of pixels to be ignored.
+"""mmseg's cross entropy with class weights crashes on ignored pixels.
 
 It looks up the weight of each label, so also of 255, to average the loss. Here, as in torch's own
 loss, pixels that are ignored do not count.

@@ -31,7 +31,7 @@ def _fix_pipeline(compose: type) -> None:
     def call(original: Any, self: Any, data: Any) -> Any:
         """``Compose.__call__`` whose errors name the image and the step."""
         results = data
-        for transform in self.transforms:  # as the original does, which would not tell where it is
+        for transform in self.transforms:  # the original loop, but the failing step is known
             try:
                 results = transform(results)
             except (DataError, MemoryError):
@@ -79,10 +79,10 @@ def _fix_dataset(dataset: type) -> None:
         if not self.data_list:
             file = self.ann_file or self.data_root or ', '.join(self.data_prefix.values())
             given = dict(filter_cfg=self.filter_cfg, indices=self._indices)
-            told = ' and '.join(f'{k}={v}' for k, v in given.items() if v is not None)
+            names = ' and '.join(f'{k}={v}' for k, v in given.items() if v is not None)
             raise DataError(
-                f'{file}: no image is left{told and f" by {told}"}; see what vminet_mm check-data '
-                'CONFIG says'
+                f'{file}: no image is left{names and f" by {names}"}; see what vminet_mm '
+                'check-data CONFIG says'
             )
         return original(self)
 

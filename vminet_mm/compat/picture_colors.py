@@ -1,4 +1,4 @@
-"""mmpretrain's pictures of predictions: its hook hands BGR to a visualizer that draws RGB."""
+"""mmpretrain's drawings of predictions: its hook hands BGR to a visualizer that draws RGB."""
 
 from types import ModuleType
 from typing import Any

@@ -1,4 +1,4 @@
-"""The table of the pieces: what each fixes, and the modules whose import it waits for."""
+"""Table of the pieces: what each one fixes, and the modules whose import triggers it."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -80,7 +80,7 @@ PIECES = (
     ),
     Piece(
         'picture_colors',
-        "mmpretrain's pictures of predictions swap red and blue",
+        "mmpretrain's drawings of predictions swap red and blue",
         ('mmpretrain.engine.hooks.visualization_hook',),
     ),
     Piece(
@@ -100,7 +100,7 @@ PIECES = (
     ),
     Piece(
         'class_weights',
-        "mmseg's class weights die of pixels to be ignored",
+        "mmseg's class weights crash on ignored pixels",
         ('mmseg.models.losses.cross_entropy_loss',),
     ),
     Piece(
@@ -148,7 +148,7 @@ PIECES = (
     ),
     Piece(
         'other_models.paste_masks',
-        'pasting the mask of a box outside of the image dies on the CPU',
+        'pasting the mask of a box outside of the image crashes on the CPU',
         ('mmdet.models.roi_heads.mask_heads.fcn_mask_head',),
     ),
 )

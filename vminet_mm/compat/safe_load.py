@@ -1,4 +1,4 @@
-"""Load checkpoints without running code from them, and say clearly what is wrong with a bad file.
+"""Load checkpoints without running code from them, with a clear error for an invalid file.
 
 Everything that reads weights through mmengine (``load_from``, ``--resume``, ``init_cfg``, test and
 inferencers) passes ``CheckpointLoader.load_checkpoint``, which is wrapped here. In upstream, files
@@ -30,7 +30,7 @@ from .patching import wrap
 
 _FORCE, _FORCE_NOT = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 _ENCRYPTED = 0x1  # flag of an entry of a zip archive
-# what torch raises where a file is not as it must be
+# what torch raises for an invalid file
 _DAMAGE = (EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 _environment_lock = threading.RLock()
 
@@ -96,7 +96,7 @@ def explained(source: str | os.PathLike) -> Iterator[None]:
 
 
 def _damaged(source: str | os.PathLike, error: Exception) -> str:
-    """What to tell of a file that is no whole checkpoint."""
+    """The error for a file that is not a complete checkpoint."""
     return (
         f'{source} could not be read as a checkpoint: it is truncated or damaged '
         f'({type(error).__name__}: {str(error).strip()[:200]}). Get the file again.'
@@ -104,7 +104,7 @@ def _damaged(source: str | os.PathLike, error: Exception) -> str:
 
 
 def _check_content(path: Path) -> None:
-    """Recognize what is certainly no checkpoint by its first bytes."""
+    """Refuse files whose first bytes show that they are not a checkpoint."""
     with path.open('rb') as file:
         head = file.read(256)
     text = head.lstrip().lower()
@@ -158,7 +158,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _unsafe(source: str | os.PathLike, message: str) -> UnsafeCheckpointError:
-    """The error that names what a refused file asks for."""
+    """The error for a refused file, with the name that it asks for."""
     found = re.search(r'GLOBAL (\w[\w.<>]*(?:\([^\n]*?\)(?= was))?)', message)
     if found:
         name = found.group(1).rstrip('.')

@@ -65,7 +65,7 @@ class ADE20KLayoutDataset(ADE20KDataset):
 
 
 def _check_kind(path: str, image: str) -> None:
-    """Raise unless a label map has one channel of 8 bits and its image's size; the headers tell."""
+    """Raise unless a label map has, by its header, one channel of 8 bits and its image's size."""
     mode, size = _header(path)
     if mode not in ('', 'L', 'P'):
         raise DataError(f'{path} is {mode}; a label map has one channel of 8 bits; {FIX}')
@@ -77,7 +77,7 @@ def _check_kind(path: str, image: str) -> None:
 
 
 def _header(path: str) -> tuple[str, tuple[int, ...]]:
-    """Mode, and width and height; nothing of a file that loading will tell is broken."""
+    """Mode and size (width, height); both empty for an invalid file, which loading reports."""
     try:
         with Image.open(path) as file:
             return file.mode, file.size

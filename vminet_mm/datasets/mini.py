@@ -101,7 +101,7 @@ def _check_arguments(
     if len(size) != 2 or min(size) < MIN_SIDE:
         raise ValueError(
             f'size is {tuple(size)}; pass (height, width), both at least {MIN_SIDE} pixels, '
-            'or small shapes cannot be told apart'
+            'or small shapes cannot be distinguished'
         )
     if crop_size < MIN_CROP:
         raise ValueError(f'crop_size is {crop_size}; pass at least {MIN_CROP} pixels')

@@ -1,7 +1,7 @@
 """Small scenes of five overlapping shapes, drawn from signed distance functions.
 
 A shape is the set of points where its signed distance is at most 0, and its mask is that set on
-the pixel centers: exact, with no polygon in between. A class is told by its outline alone: every
+the pixel centers: exact, with no polygon in between. A class shows in its outline alone: every
 class draws its colors, textures, sizes and rotations from the same distributions.
 """
 
@@ -151,7 +151,7 @@ def place_shapes(rng: np.random.Generator, height: int, width: int) -> list[Shap
 
     Shapes are placed from the top one down: what is already placed covers a new one and not the
     other way round, so a single test is final, and a shape that fails it is never drawn. Hence
-    nothing in a picture goes without a label.
+    nothing in an image goes without a label.
     """
     shapes: list[Shape] = []
     covered = np.zeros((height, width), dtype=bool)
@@ -200,7 +200,7 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
     """Draw a scene of two to six shapes; the same state of ``rng`` gives the same scene."""
     if min(height, width) < MIN_SIDE:
         raise ValueError(
-            f'a scene of {height} x {width} (height x width) is too small to tell shapes apart; '
+            f'a scene of {height} x {width} (height x width) is too small to distinguish shapes; '
             f'make both sides at least {MIN_SIDE}'
         )
     return render(rng, place_shapes(rng, height, width), height, width)

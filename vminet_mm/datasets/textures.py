@@ -1,7 +1,7 @@
 """Random textures and colors of the built-in scenes: background and fills come from one source.
 
-Shapes and background share their textures and their range of colors, so that neither tells a
-class apart and a model has to look at outlines.
+Shapes and background share their textures and their range of colors, so that neither gives a
+class away and a model has to look at outlines.
 """
 
 import cv2

@@ -1,4 +1,4 @@
-"""Are the data sets there, those of the configs or those that one config asks for?"""
+"""Whether the data sets exist: those of all configs, or those of one config."""
 
 from pathlib import Path
 from typing import Any

@@ -41,7 +41,7 @@ def diagnose(
 
 
 def _run(check: Callable[..., Section], *args: Any) -> Section:
-    """A check that itself fails is one more problem, and the other checks go on."""
+    """Run a check; an error of the check itself is reported as a problem."""
     try:
         return check(*args)
     except Exception as error:

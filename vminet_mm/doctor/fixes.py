@@ -10,7 +10,7 @@ from ..errors import error_text, one_line
 from ..tasks import TASKS
 
 PIP = 'python -m pip'
-SHOWN = 200  # letters of an error
+SHOWN = 200  # characters of an error
 REINSTALL = f'{PIP} install --force-reinstall'
 # what provides a package where its own name does not: as published, and OneDL's fork
 DISTRIBUTIONS = {

@@ -112,7 +112,7 @@ def check_space(work_dir: str = 'work_dirs') -> Section:
         if shared < MIN_SHARED:
             section.problem(
                 f'only {shared / GIB:.2f} GiB of shared memory are free: workers that load data '
-                'may die of a bus error (docker run --shm-size=8g avoids it)',
+                'may crash with a bus error (docker run --shm-size=8g avoids it)',
                 f'sudo mount -o remount,size=8G {SHARED}',
                 fatal=False,
             )

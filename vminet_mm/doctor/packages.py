@@ -1,4 +1,4 @@
-"""Are the packages there, in which versions, and can they be imported?"""
+"""Which packages are installed, in which versions, and whether they can be imported."""
 
 import platform
 import sys
@@ -52,7 +52,7 @@ def check_packages(installed: bool = True) -> tuple[Section, set[str]]:
     for package in PACKAGES:
         if _try(section, package, usable):
             usable.add(package.name)
-        _report_rivals(section, package.name)
+        _report_conflicts(section, package.name)
     section.facts['triton'] = _describe('triton')
     if not usable.intersection(SCOPES):
         for problem in section.problems:  # no task is left
@@ -95,7 +95,7 @@ def _describe(name: str) -> str:
     return described[0].partition(' ')[0] if found == [name] else ', '.join(described)
 
 
-def _report_rivals(section: Section, name: str) -> None:
+def _report_conflicts(section: Section, name: str) -> None:
     """Two distributions of one package, such as mmcv and mmcv-lite, hold the same files."""
     found = distributions(name)
     if name in DISTRIBUTIONS and len(found) > 1:

@@ -66,7 +66,7 @@ def load_config(
 
 
 def find_config(path: str | Path) -> Path:
-    """Where a config lies.
+    """The path of a config.
 
     One that comes with the package is found from any folder, as ``configs/mask_rcnn/...`` or
     ``vminet_mm::mask_rcnn/...``.
@@ -80,12 +80,12 @@ def find_config(path: str | Path) -> Path:
 
 
 def _shipped() -> str:
-    """Where to see what configs there are."""
+    """Where to find the list of configs."""
     return 'configs/' if Path('configs').is_dir() else str(shipped('configs'))
 
 
 def _read(path: Path) -> Config:
-    """Read a config, or say in which of its files the error is."""
+    """Read a config; an error names the file that it is in."""
     if path.is_dir():
         raise ConfigError(f'{path} is a folder; give a config in it')
     if not path.is_file():
@@ -99,7 +99,7 @@ def _read(path: Path) -> Config:
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
-    """What is wrong with a config, and in which of the files that it inherits from."""
+    """What is wrong with a config, and in which of its base files."""
     if isinstance(error, RecursionError):
         return f'{path}: its _base_ files go round in a circle: {_circle(path)}'
     file = _faulty_file(path)
@@ -111,7 +111,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 
 def _faulty_file(path: Path) -> Path:
-    """The file that cannot be read though all that it inherits from can."""
+    """The file that cannot be read although all of its bases can."""
     for base in _bases(path):
         try:
             Config.fromfile(base)
@@ -121,7 +121,7 @@ def _faulty_file(path: Path) -> Path:
 
 
 def _circle(path: Path) -> str:
-    """How a config leads back to itself."""
+    """The chain of ``_base_`` by which a config inherits from itself."""
     chains = [[path]]
     while chains:
         chain = chains.pop()
@@ -185,8 +185,8 @@ def require_optimizer(cfg: Config) -> None:
 
 
 def part_being_built(error: BaseException) -> str | None:
-    """The ``type`` of the part of a config in whose making an error was raised, or None."""
-    # MMEngine's errors do not say it, and its registries offer nothing to hold on to
+    """The ``type`` of the config entry whose construction raised an error, or None."""
+    # MMEngine's errors do not name it, and its registries have no hook for it
     parts = [
         frame.f_locals.get('obj_type')
         for frame, _ in traceback.walk_tb(error.__traceback__)

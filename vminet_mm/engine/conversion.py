@@ -26,7 +26,7 @@ class Conversion:
         num_tensors: Number of tensors written.
         num_classes: Outputs of the class head.
         config: The config of configs/cls that takes the file, or None.
-        left_out: Names of the tensors that the classifier has no place for.
+        left_out: Names of the tensors that the classifier does not have.
     """
 
     checkpoint: Checkpoint
@@ -46,7 +46,7 @@ class Conversion:
             f'config: {self.config or "none of configs/cls has these options"}',
         ]
         if self.options['attention'] == 'vmi_sa' and 'mask' not in self.options:
-            lines.append("mask: the source does not tell it; the paper's is 'tril'")
+            lines.append("mask: not named in the source; the paper's is 'tril'")
         if self.left_out:
             modules = dict.fromkeys(name.rpartition('.')[0] for name in self.left_out)
             lines.append(f'left out: {", ".join(modules)}')

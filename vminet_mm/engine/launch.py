@@ -1,4 +1,4 @@
-"""What tools/train.py and tools/test.py do, for detection, segmentation and classification."""
+"""Implementation of tools/train.py and tools/test.py, for all three tasks."""
 
 import argparse
 import errno
@@ -75,7 +75,7 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
     ``VMINET_TRACEBACK=1`` in the environment keeps the traceback. After SIGTERM or SIGINT the exit
     code of a training is 143 or 130, as a shell counts.
     """
-    is_first = local_rank() == 0  # one of several processes tells
+    is_first = local_rank() == 0  # only one of several processes reports
     exit_code = 0
     try:
         tool(args)
@@ -100,7 +100,7 @@ def run_tool(tool: Callable[[argparse.Namespace], object], args: argparse.Namesp
 
 
 def _what_to_fix(error: Exception) -> str | None:
-    """What to tell of an error that a user can fix; None of any other."""
+    """The message for an error that a user can fix; None for any other error."""
     if isinstance(error, (ConfigError, CheckpointError, DataError)):
         return str(error)
     part = part_being_built(error)
@@ -193,9 +193,9 @@ def draw_predictions(
 ) -> None:
     """Have the test draw every image's prediction beside its ground truth."""
     hook = dict(type='PredictionPictureHook', out_dir=show_dir, show=show, wait_time=wait_time)
-    told = cfg.get('default_hooks', {}).get('visualization') or {}
-    if 'score_thr' in told:
-        hook['score_thr'] = told['score_thr']
+    given = cfg.get('default_hooks', {}).get('visualization') or {}
+    if 'score_thr' in given:
+        hook['score_thr'] = given['score_thr']
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
 
 
@@ -268,7 +268,7 @@ def _build_runner(cfg: Config, kind: type[Runner] = Runner) -> Runner:
 
 
 def _require_file(checkpoint: str | None) -> None:
-    """Raise unless a local checkpoint is there; addresses are left to MMEngine."""
+    """Raise unless a local checkpoint exists; URLs are left to MMEngine."""
     if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
         raise ConfigError(f'there is no checkpoint {checkpoint}')
 
@@ -288,7 +288,7 @@ def _resume_point(cfg: Config, asked: str | None) -> ResumePoint | None:
 
 
 def keep_norm_eval(cfg: Config) -> None:
-    """Let a resumed run go on with its norms as it began, though --pretrained is not repeated."""
+    """Keep ``norm_eval`` of the original run on resume, though --pretrained is not repeated."""
     backbone = cfg.model.get('backbone') or ConfigDict()
     if backbone.get('norm_eval') != 'auto' or backbone.get('init_cfg'):
         return

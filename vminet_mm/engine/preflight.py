@@ -36,10 +36,10 @@ def check_processes(launcher: str) -> None:
     """Raise ConfigError if a launcher is named that did not start this process, or if there are
     more processes on this machine than GPUs; without CUDA any number goes.
     """
-    told = LAUNCHERS.get(launcher)
-    if told and told not in os.environ:
+    variable = LAUNCHERS.get(launcher)
+    if variable and variable not in os.environ:
         raise ConfigError(
-            f'--launcher {launcher}: it did not start this process ({told} is not set); start '
+            f'--launcher {launcher}: it did not start this process ({variable} is not set); start '
             'with vminet_mm dist-train or vminet_mm slurm-train, or leave out --launcher'
         )
     variable = dict(pytorch='LOCAL_WORLD_SIZE', slurm='SLURM_NTASKS_PER_NODE').get(launcher, '')

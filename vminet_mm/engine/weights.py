@@ -19,7 +19,7 @@ from ..errors import CheckpointError, ConfigError, error_text, one_line
 from ..models import VMINet
 from .config import part_being_built
 
-SHOWN = 500  # letters of a list of tensors
+SHOWN = 500  # characters of a list of tensors
 # what building from a config raises where the config is wrong
 BUILD_ERRORS = (AssertionError, AttributeError, ImportError, KeyError, TypeError, ValueError)
 
@@ -84,7 +84,7 @@ def require_fit(cfg: Config, checkpoints: Iterable[dict[str, Any]]) -> None:
 
 
 def _require_whole(source: str, backbone: Iterable[str]) -> None:
-    """Raise unless MMEngine finds the backbone, which it looks for by the names of the model."""
+    """Raise unless the checkpoint has the backbone under the names of the whole model."""
     content = CheckpointLoader.load_checkpoint(source, 'cpu')
     state = content.get('state_dict', content)
     names = {re.sub(r'^module\.', '', name) for name in state if isinstance(name, str)}
@@ -96,10 +96,11 @@ def _require_whole(source: str, backbone: Iterable[str]) -> None:
 
 
 def check_content(model: nn.Module, content: Any, path: str | PathLike, name: str) -> None:
-    """Raise if a checkpoint is none of this model by what no shape of a tensor tells.
+    """Raise if a checkpoint is invalid or has other options, which tensor shapes do not show.
 
     Raises:
-        ConfigError: If it holds no state dict, tells another mask, or has NaN or infinite weights.
+        ConfigError: If it holds no state dict, was made with another mask or stride, or has NaN
+            or infinite weights.
     """
     if not isinstance(content, Mapping):
         raise ConfigError(f'{path} holds a {type(content).__name__}, no state dict')

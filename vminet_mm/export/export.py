@@ -1,4 +1,4 @@
-"""What tools/deployment/export_onnx.py does."""
+"""Implementation of tools/deployment/export_onnx.py."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,9 +82,9 @@ def export(
         names: Which outputs, by default all; see :mod:`.outputs`.
         check: Compare the file with the model in torch, unfolded, at three sizes.
         pasted: Masks of a detector over the whole image, rather than within their boxes.
-        takes_uint8: The file takes pictures as they are, (B, H, W, 3) uint8 RGB of any size, and
+        takes_uint8: The file takes images as they are, (B, H, W, 3) uint8 RGB of any size, and
             resizes, normalizes and pads them itself. ONNX only.
-        calibrate: Quantize to int8 with the pictures of this folder; see :mod:`.quantize`.
+        calibrate: Quantize to int8 with the images of this folder; see :mod:`.quantize`.
         is_fixed: Only the batch is open: images of ``size`` alone, computed more quickly.
 
     Raises:
@@ -132,7 +132,7 @@ def _require_switches(
     if kind != 'onnx' and (pasted or takes_uint8):
         raise ConfigError('--paste and --simplify-input are for --format onnx')
     if is_int8 and not takes_uint8:
-        raise ConfigError('--int8 calibrates with pictures: add --simplify-input uint8')
+        raise ConfigError('--int8 calibrates with images: add --simplify-input uint8')
     if check and (pasted or takes_uint8):
         raise ConfigError(
             '--verify compares files that take normalized images and give masks within boxes; '
@@ -153,7 +153,7 @@ def _require_fixed(size: tuple[int, int], about: dict[str, Any], takes_uint8: bo
 
 
 def _prepared_size(steps: Sequence[dict[str, Any]]) -> tuple[int, int] | None:
-    """The size after a pipeline, None where it depends on the picture."""
+    """The size after a pipeline, None where it depends on the image."""
     last = steps[-1] if steps else {}
     if 'height' in last:
         return last['height'], last['width']

@@ -20,7 +20,7 @@ def add_front(core: onnx.ModelProto, about: dict[str, Any], takes_uint8: bool) -
         core: With the input ``image`` and, if it needs them, ``size`` and ``canvas``.
         about: The metadata before they are texts: ``resize``, ``mean``, ``std``, ``color_order``,
             ``pad_size_divisor`` and ``pad_value``.
-        takes_uint8: Whether the input is (B, H, W, C) uint8 of a picture as it is, RGB if it has
+        takes_uint8: Whether the input is (B, H, W, C) uint8 of an image as it is, RGB if it has
             colors, rather than (B, C, H, W) float32, normalized.
     """
     number = core.graph.input[0].type.tensor_type.shape.dim[1].dim_value
@@ -120,7 +120,7 @@ def _tensor_lines() -> list[str]:
 
 
 def _pixel_lines(about: dict[str, Any], channels: int) -> list[str]:
-    """A picture scaled, cropped and normalized."""
+    """An image scaled, cropped and normalized."""
     lines = [
         'step0 = Transpose <perm = [0, 3, 1, 2]> (input)',
         'canvas_edges = Shape <start = 2, end = 4> (step0)',

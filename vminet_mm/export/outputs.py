@@ -70,7 +70,7 @@ class ClassifierOutputs(Outputs):
         is_known = isinstance(getattr(model, 'head', None), ClsHead) or tells_many_classes(model)
         if not isinstance(model, ImageClassifier) or not is_known:
             raise ConfigError(
-                'of mmpretrain, an ImageClassifier whose head tells a score for each class can be '
+                'of mmpretrain, an ImageClassifier whose head has a score for each class can be '
                 f'exported; {type(model).__name__} is none'
             )
         super().__init__(model, names)

@@ -79,7 +79,7 @@ def save_onnx(
 ) -> dict[str, Any]:
     """Write one ONNX file of what :func:`trace` made of outputs, weights and metadata inside.
 
-    Its input is normalized images, or pictures as they are, (B, H, W, C) uint8, RGB if they have
+    Its input is normalized images, or images as they are, (B, H, W, C) uint8, RGB if they have
     colors. Returns what the file says of itself.
     """
     import onnx  # of the extra `export`

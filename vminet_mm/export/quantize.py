@@ -1,4 +1,4 @@
-"""Quantizing an exported file to int8 with onnxruntime, calibrated on a folder of pictures."""
+"""Quantizing an exported file to int8 with onnxruntime, calibrated on a folder of images."""
 
 from collections.abc import Iterator, Sequence
 from os import PathLike
@@ -12,13 +12,12 @@ from ..inference.sources import IMAGE_NAME
 from .program import require
 from .session import open_session, read_metadata, read_pixels
 
+MAX_IMAGES = 64  # for calibration
 QUANTIZED = ('Conv', 'Gemm', 'MatMul')
 HEADS = ('dense.', 'region.')  # of a detector: what follows the neck, and stays in float32
 
 
-def quantize(
-    path: str | PathLike, pictures: str | PathLike, out: str | PathLike, number: int = 64
-) -> int:
+def quantize(path: str | PathLike, images: str | PathLike, out: str | PathLike) -> int:
     """Write a file of int8 weights (by channel) and uint8 activations.
 
     Convolutions and products with weights are quantized, but for a detector's heads: the values
@@ -26,15 +25,15 @@ def quantize(
 
     Args:
         path: A file of :func:`vminet_mm.export.export` made with ``takes_uint8``.
-        pictures: A folder of pictures like those that the model will see, sub-folders included.
+        images: A folder of images like those that the model will see, sub-folders included;
+            up to :data:`MAX_IMAGES` of them are read, evenly spread.
         out: The file to write.
-        number: How many pictures are looked at, spread evenly over all.
 
     Returns:
         int: How many operators were quantized.
 
     Raises:
-        ConfigError: If the file takes no pictures, or the folder has none.
+        ConfigError: If the file does not take images as they are, or the folder has none.
     """
     require('onnx', 'onnxruntime')
     import onnx  # of the extra `export`
@@ -44,14 +43,14 @@ def quantize(
     if about['input'] != 'uint8':
         raise ConfigError(
             f'{path} takes normalized images; export with --simplify-input uint8, so that it can '
-            'be calibrated with pictures'
+            'be calibrated with images'
         )
     model = onnx.load(path)
     nodes = nodes_with_weights(model)
     quantize_static(
         model,
         out,
-        _Pictures(pictures, number, about),
+        _Images(images, MAX_IMAGES, about),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=list(QUANTIZED),
         nodes_to_quantize=nodes,
@@ -76,8 +75,8 @@ def nodes_with_weights(model: Any) -> list[str]:
     ]
 
 
-class _Pictures:
-    """onnxruntime's reader of what to calibrate with."""
+class _Images:
+    """onnxruntime's reader of calibration data."""
 
     def __init__(self, folder: str | PathLike, number: int, about: dict[str, Any]) -> None:
         if not Path(folder).is_dir():

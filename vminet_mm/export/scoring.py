@@ -67,7 +67,7 @@ class OnnxModel(nn.Module):
         is_pasted = shapes.get('masks', [0, 28])[1] not in range(1, 1000)
         if is_pasted and self.about['input'] != 'uint8':
             raise ConfigError(
-                f'{path} has masks of its input, which are not those of the pictures; export it '
+                f'{path} has masks of its input, which are not those of the images; export it '
                 'without --paste, or with --simplify-input uint8'
             )
 

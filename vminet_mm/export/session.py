@@ -33,7 +33,7 @@ def open_session(path: str | PathLike, provider: str = 'CPUExecutionProvider') -
     if provider not in known:
         raise ConfigError(f'onnxruntime has no {provider} here; there are: {", ".join(known)}')
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong is told once, below
+    options.log_severity_level = 4  # the error is reported once, below
     try:
         return onnxruntime.InferenceSession(path, options, providers=[provider])
     except Exception as error:  # onnxruntime's own kinds, none of them documented

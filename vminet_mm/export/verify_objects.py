@@ -56,7 +56,7 @@ def session_without_threshold(path: Path) -> Any:
 
 
 def all_scores(outputs: DetectorOutputs) -> AbstractContextManager:
-    """Within it mmdet's model keeps objects of any score."""
+    """Context manager under which mmdet's model keeps objects of any score."""
     head = (outputs.dense if outputs.region is None else outputs.region).head
     return temporarily(head, test_cfg=ConfigDict(dict(head.test_cfg) | dict(score_thr=0.0)))
 

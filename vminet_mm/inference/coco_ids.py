@@ -82,10 +82,10 @@ def write_results(path: str | PathLike, results: list[dict], category_ids: list[
 
 def _numbers(files: Sequence[Path]) -> dict[str, int]:
     """A number for each file."""
-    told = [int(file.stem) if file.stem.isdecimal() else None for file in files]
-    if None in told or len(set(told)) < len(told):
-        told = range(1, len(files) + 1)
-    return {str(file): number for file, number in zip(files, told, strict=True)}
+    numbers = [int(file.stem) if file.stem.isdecimal() else None for file in files]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        numbers = range(1, len(files) + 1)
+    return {str(file): number for file, number in zip(files, numbers, strict=True)}
 
 
 def _read(ann_file: str | PathLike) -> tuple[_Listed, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""What demo/image_demo.py does: predict for all that was named, and write what was asked for."""
+"""Implementation of demo/image_demo.py: predict for all inputs, and write the results."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ from .sources import (
     VideoWriter,
     common_folder,
     find_inputs,
-    place_below,
+    relative_location,
     sub_folder_hint,
 )
 
@@ -31,13 +31,13 @@ VIDEOS = ('.avi', '.mp4')
 
 
 def predict(args: argparse.Namespace) -> None:
-    """Predict for files, videos and cameras; what cannot be read is told and skipped.
+    """Predict for files, videos and cameras; unreadable inputs are reported and skipped.
 
     Raises:
         ConfigError: If nothing could be read, or the switches, model or device do not allow it.
     """
     inputs = find_inputs(args.inputs)
-    check_places(args, inputs)
+    check_outputs(args, inputs)
     if args.model:
         args.config, args.checkpoint = map(str, find_shipped(args.model))
     model = load_model(
@@ -56,7 +56,7 @@ def predict(args: argparse.Namespace) -> None:
     output.finish()
 
 
-def check_places(args: argparse.Namespace, inputs: Inputs) -> None:
+def check_outputs(args: argparse.Namespace, inputs: Inputs) -> None:
     """Raise ConfigError if the output cannot be written, or would replace an image or itself."""
     files = [path for path in (*inputs.images, *inputs.videos) if isinstance(path, Path)]
     folders = [] if args.no_pictures else [args.out_dir]
@@ -116,7 +116,7 @@ class Output:
         self._root = common_folder(files)
 
     def predict_images(self) -> None:
-        """Predict for all image files and write a picture of each."""
+        """Predict for all image files and write a drawing of each."""
         frames = [Frame(str(path)) for path in self.inputs.images]
         for prediction in self._predictions(frames, len(frames), 'image'):
             target = self._target(prediction.frame.file)
@@ -165,7 +165,7 @@ class Output:
 
     def _target(self, file: str) -> Path:
         """Where a file is, seen from the folder that all files are in."""
-        return place_below(self._root, file)
+        return relative_location(self._root, file)
 
     def _picture(self, target: Path, suffixes: tuple[str, ...]) -> Path:
         """The file for a picture or video: of the same name if it can be of the same format."""

@@ -1,4 +1,4 @@
-"""Pictures of predictions, for images of any size and for videos.
+"""Drawings of predictions, for images of any size and for videos.
 
 Not with the visualizers of mmdet, mmseg and mmpretrain: these cut labels off at the border and
 hide small images below them, draw one class of a classifier, and take up to half a second.

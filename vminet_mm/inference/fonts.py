@@ -1,4 +1,4 @@
-"""Fonts that have the letters of a text: names of classes come in every language."""
+"""Fonts that cover the characters of a text: class names come in every language."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -10,20 +10,20 @@ from matplotlib.ft2font import FT2Font
 from mmengine.logging import print_log
 from PIL import ImageFont
 
-FAMILY = 'DejaVu Sans'  # it comes with Matplotlib and has the letters of many languages
+FAMILY = 'DejaVu Sans'  # it comes with Matplotlib and covers many languages
 _DEFAULT = Path(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf')
-_FIX = 'install a font that has such letters, for example fonts-noto-cjk of Debian and Ubuntu'
+_FIX = 'install a font that has such characters, for example fonts-noto-cjk of Debian and Ubuntu'
 _has_warned = False
 
 
 @lru_cache(maxsize=1024)
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """A font of Pillow, its size in pixels, that has all letters of a text if one is installed."""
+    """A font of Pillow, its size in pixels, with all characters of a text if one is installed."""
     return _load(_path_for(frozenset(text)), size)
 
 
 def families_for(texts: Iterable[str]) -> list[str]:
-    """Matplotlib's families for texts: the usual one, and what it lacks letters for."""
+    """Matplotlib's font families for texts: the default, and one for missing characters."""
     others = {_path_for(frozenset(text)) for text in texts} - {_DEFAULT}
     return [FAMILY, *sorted(_families(str(path)) for path in others)]
 
@@ -34,9 +34,9 @@ def _load(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 
 @lru_cache(maxsize=1024)
-def _path_for(letters: frozenset[str]) -> Path:
-    """The file of the first font that has some letters; the default, and a warning, if none has."""
-    codes = {ord(letter) for letter in letters if letter.isprintable()}
+def _path_for(characters: frozenset[str]) -> Path:
+    """The file of the first font with these characters; the default, with a warning, if none."""
+    codes = {ord(character) for character in characters if character.isprintable()}
     if codes <= _charset(_DEFAULT):
         return _DEFAULT
     for entry in _candidates():
@@ -47,12 +47,12 @@ def _path_for(letters: frozenset[str]) -> Path:
     return _DEFAULT
 
 
-def _warn_once(letters: str) -> None:
+def _warn_once(characters: str) -> None:
     """Warn of the first text only: one font is likely to have all that is lacking."""
     global _has_warned
     if not _has_warned:
         _has_warned = True
-        print_log(f'no installed font has {letters}, shown as boxes; {_FIX}', 'current', 30)
+        print_log(f'no installed font has {characters}, shown as boxes; {_FIX}', 'current', 30)
 
 
 def _candidates() -> list[str]:

@@ -1,4 +1,4 @@
-"""Pictures of the labels of an image, drawn as predictions are."""
+"""Drawings of the labels of an image, in the style of predictions."""
 
 from collections.abc import Sequence
 from typing import Any

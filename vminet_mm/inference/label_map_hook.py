@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
 from .predictions import write_image
-from .sources import image_root, place_below
+from .sources import image_root, relative_location
 
 
 @HOOKS.register_module()
@@ -47,5 +47,5 @@ class LabelMapHook(Hook):
         for sample in outputs:
             labels = sample.pred_sem_seg.data[0].cpu().numpy()
             labels = labels + int(bool(sample.get('reduce_zero_label')))
-            name = place_below(self.root, sample.img_path).with_suffix('.png')
+            name = relative_location(self.root, sample.img_path).with_suffix('.png')
             write_image(Path(self.out_dir, name), labels.astype(self.kind))

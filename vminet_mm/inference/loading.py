@@ -114,7 +114,8 @@ def dataset_meta(
     number = number or next((count for count in counts if count), 0)
     if number not in counts:
         print_log(
-            f'neither checkpoint nor config tell the names of {number} classes; they are numbered',
+            f'neither checkpoint nor config has the names of the {number} classes; they are '
+            'numbered',
             logger='current',
         )
     names = next((m['classes'] for m in found if len(m.get('classes') or ()) == number), None)
@@ -125,7 +126,7 @@ def dataset_meta(
 
 
 def _metas(cfg: Config, scope: str, checkpoint_meta: Mapping[str, Any]) -> Iterator[dict]:
-    """What is told of the classes, the best source first, with lower-case keys."""
+    """The ``metainfo`` of each source, the best one first, with lower-case keys."""
     dataset = next(leaf_datasets(cfg.test_dataloader.dataset), {})
     with DATASETS.switch_scope_and_registry(scope) as registry:
         kind = dataset.get('type')
@@ -143,6 +144,6 @@ def _metas(cfg: Config, scope: str, checkpoint_meta: Mapping[str, Any]) -> Itera
 
 
 def number_of_classes(model: nn.Module) -> int:
-    """The largest ``num_classes`` of a head: an RPN's has 1. 0 if no head tells it."""
-    told = [getattr(m, 'num_classes', None) for n, m in model.named_modules() if 'head' in n]
-    return max((number for number in told if isinstance(number, int)), default=0)
+    """The largest ``num_classes`` of the heads (an RPN has 1); 0 if no head has it."""
+    counts = [getattr(m, 'num_classes', None) for n, m in model.named_modules() if 'head' in n]
+    return max((number for number in counts if isinstance(number, int)), default=0)

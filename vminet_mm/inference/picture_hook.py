@@ -1,4 +1,4 @@
-"""Pictures of what a model predicts while it is tested, for ``--show-dir`` and ``--show``."""
+"""Drawings of what a model predicts during a test, for ``--show-dir`` and ``--show``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from .colors import class_colors
 from .ground_truth import draw_ground_truth
 from .loading import number_of_classes
 from .predictions import KINDS, SCORE_THR, write_image
-from .sources import IMAGE_NAME, Frame, image_root, place_below, read_image
+from .sources import IMAGE_NAME, Frame, image_root, read_image, relative_location
 
 GAP = 4  # pixels between ground truth and prediction
 FIELDS = ('pred_instances', 'pred_sem_seg', 'pred_score')  # what can be drawn
@@ -67,7 +67,7 @@ class PredictionPictureHook(Hook):
         """Draw a batch."""
         for sample in outputs:
             path = Path(sample.img_path)
-            name = picture_name(place_below(self.root, path))
+            name = picture_name(relative_location(self.root, path))
             file = self.out_dir and Path(self.out_dir, name)
             if any(field in sample for field in FIELDS):
                 picture = self._draw(path, sample.cpu())

@@ -216,5 +216,5 @@ def write_image(path: str | PathLike, image: np.ndarray) -> Path:
     if not is_done:
         raise InputError(f'{path}: OpenCV writes no {path.suffix or "file without a suffix"}')
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)  # unlike imwrite, it tells why it failed
+    path.write_bytes(content)  # unlike imwrite, it says why it failed
     return path

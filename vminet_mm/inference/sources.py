@@ -1,4 +1,4 @@
-"""What is to be predicted: image files, folders, patterns, videos and cameras."""
+"""Inputs of inference: image files, folders, patterns, videos and cameras."""
 
 import glob
 import io
@@ -21,7 +21,7 @@ IMAGE_NAME = re.compile(
     r'.*\.(avif|bmp|gif|jfif|jp2|jpe|jpeg|jpg|pbm|pgm|png|pnm|ppm|tif|tiff|webp)', re.IGNORECASE
 )
 VIDEO_NAME = re.compile(r'.*\.(avi|flv|m4v|mkv|mov|mp4|mpeg|mpg|ogv|webm|wmv)', re.IGNORECASE)
-FRAME_RATE = 25.0  # frames a second, of a source that does not tell its own
+FRAME_RATE = 25.0  # frames per second of a source without a rate of its own
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Inputs:
 
 
 def find_inputs(names: str | os.PathLike | Iterable[str | os.PathLike]) -> Inputs:
-    """Find the files behind names.
+    """Find the files for names.
 
     Args:
         names: One or several of: a file, which is a video if its suffix says so and an image
@@ -251,7 +251,7 @@ class Video:
             what = 'there is no such camera' if self.is_camera else 'it cannot be opened as a video'
             raise InputError(what)
         self.frame_rate = self._capture.get(cv2.CAP_PROP_FPS)
-        if not 0 < self.frame_rate <= 1000:  # not told, or a time base taken for a rate
+        if not 0 < self.frame_rate <= 1000:  # unknown, or a time base in place of a rate
             self.frame_rate = FRAME_RATE
         length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length = length if length > 0 and not self.is_camera else None
@@ -307,16 +307,16 @@ class VideoWriter:
 
 
 def common_folder(paths: Sequence[Path]) -> Path:
-    """The deepest folder that all files are in; of no file, the one we are in."""
+    """The deepest folder that contains all files; the working directory if there are none."""
     folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
     return Path(os.path.commonpath(folders or [Path.cwd()]))
 
 
 def image_root(dataset: Any) -> Path:
-    """The deepest folder that all images of a data set, wrapped or joined, are in.
+    """The deepest folder that contains all images of a data set, wrapped or joined ones included.
 
     Raises:
-        ConfigError: If it keeps its images in memory, as mmpretrain's CIFAR does.
+        ConfigError: If the data set keeps its images in memory, as mmpretrain's CIFAR does.
     """
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not all(info.get('img_path') for info in infos):
@@ -324,7 +324,7 @@ def image_root(dataset: Any) -> Path:
     return common_folder([Path(info['img_path']) for info in infos])
 
 
-def place_below(root: Path, file: str | os.PathLike) -> Path:
-    """Where a file is, seen from a folder; of a file elsewhere, its name."""
+def relative_location(root: Path, file: str | os.PathLike) -> Path:
+    """The path of a file relative to a folder; the name of a file outside of it."""
     path = Path(os.path.abspath(file))
     return path.relative_to(root) if path.is_relative_to(root) else Path(path.name)

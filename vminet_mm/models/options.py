@@ -87,7 +87,7 @@ def parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:
         known: Settings by name.
 
     Raises:
-        ValueError: If the name is unknown or the dict is not as it must be.
+        ValueError: If the name is unknown or the dict is invalid.
     """
     if not isinstance(arch, Mapping):
         if not isinstance(arch, str) or arch not in known:
@@ -132,7 +132,7 @@ def parse_out_indices(out_indices: Any, num_stages: int) -> tuple[int, ...]:
     Negative ones count from the end.
 
     Raises:
-        ValueError: If there is none, or one is no stage.
+        ValueError: If ``out_indices`` is empty, or a number is not the index of a stage.
     """
     items = _items(out_indices)
     given = (out_indices,) if items is None else items
@@ -147,7 +147,7 @@ def parse_size(name: str, size: Any) -> tuple[int, int]:
     """A size in pixels, one number or (height, width), as a pair.
 
     Raises:
-        ValueError: If it is neither, or not positive.
+        ValueError: If ``size`` is neither, or not positive.
     """
     items = _items(size)
     pair = (size, size) if items is None else items
@@ -177,7 +177,7 @@ def check_fraction(name: str, value: Any, below: float = math.inf) -> None:
 
 
 def check_norm(norm_cfg: Any) -> None:
-    """Raise ValueError unless a config of a norm names one that there is."""
+    """Raise ValueError unless the config of a norm names a registered norm layer."""
     kind = norm_cfg.get('type') if isinstance(norm_cfg, Mapping) else None
     if kind is None:
         raise ValueError(f"norm_cfg must be a dict with a type, as dict(type='BN'); not {norm_cfg}")
@@ -187,7 +187,7 @@ def check_norm(norm_cfg: Any) -> None:
 
 
 def check_init_cfg(init_cfg: Any) -> None:
-    """Raise ValueError unless an ``init_cfg`` is a dict or several; a checkpoint must be named."""
+    """Raise ValueError unless ``init_cfg`` is one or several dicts; ``Pretrained`` needs a path."""
     usual = "init_cfg=dict(type='Pretrained', checkpoint=FILE)"
     for entry in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg or {}]:
         if not isinstance(entry, Mapping):
@@ -197,7 +197,7 @@ def check_init_cfg(init_cfg: Any) -> None:
 
 
 def _items(value: Any) -> tuple | None:
-    """What a list, an array or the like holds; None for one value, text or a dict."""
+    """The items of a list, an array or the like; None for a single value, a string or a dict."""
     if isinstance(value, (str, Mapping)):
         return None
     try:

@@ -211,7 +211,7 @@ def _backward(
     embedding = _embed(rectified, key)
     tokens = _native_tokens(embedding, alpha)
 
-    # not told from the output: rounded to 6 in low precision, it would stop gradients
+    # recomputed: an output that low precision rounds to 6 would wrongly stop the gradient
     mixed = _mix(embedding, summary, scale, beta)
     grad = grad.contiguous(memory_format=_memory_format(mixed))
     is_like = scratch is not None and scratch.dtype == dtype and scratch.stride() == mixed.stride()

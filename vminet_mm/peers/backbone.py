@@ -71,7 +71,7 @@ class PeerBackbone(StrictlyPretrained):
         raise NotImplementedError
 
     def layers_to_explain(self) -> list[str]:
-        """Names of the modules whose maps (B, C, H, W), or tokens, tell what a model looks at."""
+        """Names of the modules whose maps (B, C, H, W), or tokens, show what a model looks at."""
         return []
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:

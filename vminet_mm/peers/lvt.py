@@ -1,7 +1,7 @@
 """The LVT backbone, from "Lite Vision Transformer with Enhanced Self-Attention" (Yang et al.,
 CVPR 2022, arXiv 2112.10809).
 
-No state space model, but the one transformer among the paper's small rivals. The printed 5.5 M
+No state space model, but the one transformer among the paper's small baselines. The printed 5.5 M
 parameters are those of the classifier, whose head (:mod:`.lvt_head`) has 2.1 M of them; the
 authors give 3.4 M for the backbone. In detectors and segmentors their code returns the maps of the
 stages without any norm, and so does this.

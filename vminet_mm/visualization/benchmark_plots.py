@@ -1,4 +1,4 @@
-"""Pictures of a benchmark: time against accuracy, and growth with the size of the image."""
+"""Plots of a benchmark: time against accuracy, and growth with the size of the image."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def tokens_as_map(
     Args:
         output: A map already, or tokens (B, N, C) of the patches in row-major order, with up to two
             tokens of another kind (class and distillation).
-        size: (H, W) of the image, of which N tells the patches.
+        size: (H, W) of the image; N gives the size of its patches.
         in_middle: The other token stands in the middle, not before the patches.
         pads: Edges that the patch does not divide are padded, not cut.
 

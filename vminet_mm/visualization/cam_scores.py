@@ -82,14 +82,14 @@ def _score_detector(
 
 
 def _without_masks(detector: nn.Module) -> AbstractContextManager:
-    """Within it a two-stage detector pastes no masks, whose gradients would take gigabytes."""
+    """Context manager: no pasted masks, whose gradients would take gigabytes."""
     roi_head = getattr(detector, 'roi_head', None)
     has_masks = getattr(roi_head, 'mask_head', None) is not None
     return temporarily(roi_head, mask_head=None) if has_masks else nullcontext()
 
 
 def _with_gradients_of_dense_heads() -> AbstractContextManager:
-    """Within it mmdet's dense heads do not detach their scores when they predict."""
+    """Context manager under which mmdet's dense heads do not detach their scores."""
     from mmdet.models.dense_heads import base_dense_head  # not needed by the other tasks
 
     select = base_dense_head.select_single_mlvl

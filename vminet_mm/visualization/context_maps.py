@@ -124,7 +124,7 @@ def measure_context(backbone: VMINet, images: Tensor) -> dict[str, Magnitudes]:
 
 
 def watching(backbone: VMINet, note: Callable[[str, VMISA, tuple[Tensor]], None]) -> ExitStack:
-    """Within it a function is given name, attention and its inputs whenever that runs."""
+    """Context manager that calls a function with name, attention and inputs of each call."""
     hooks = ExitStack()
     for name, attn in find_attentions(backbone).items():
         hooks.enter_context(attn.register_forward_pre_hook(partial(note, name)))

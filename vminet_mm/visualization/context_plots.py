@@ -1,4 +1,4 @@
-"""Pictures of what :mod:`.context_maps` measures."""
+"""Plots of what :mod:`.context_maps` measures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from .loading import Sample, typical_aspect
 CELL_INCHES = 1.5
 MAX_COLUMNS = 8
 DECADES = 4  # of a logarithmic color scale
-AREAS = (0.5, 0.99)  # fractions of a receptive field whose size is told
+AREAS = (0.5, 0.99)  # fractions of a receptive field whose size is shown
 
 
 def save_fields(path: str | Path, blocks: Mapping[str, Mapping[str, Tensor]]) -> Path:

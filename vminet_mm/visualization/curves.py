@@ -1,4 +1,4 @@
-"""Curves of training runs: what MMEngine has logged, several runs in one picture.
+"""Curves of training runs: what MMEngine has logged, several runs in one figure.
 
 :mod:`vminet_mm.analysis.run_log` reads them.
 """
@@ -19,7 +19,7 @@ from .figures import new_figure, save_figure
 
 PANEL_INCHES = (4.6, 3.2)
 MAX_COLUMNS = 3
-# drawn unless told otherwise: the loss, and of each task what its papers compare
+# drawn by default: the loss, and of each task what its papers compare
 DEFAULT_KEYS = ('loss', *MAIN_METRICS)
 # entries of a line that are no curves
 COUNTERS = ('step', 'iter', 'epoch')

@@ -27,7 +27,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def show(axes: Axes, picture: np.ndarray, title: str, **look: Any) -> AxesImage:
-    """A picture in a cell, without axes, under a small title."""
+    """Show an image in a cell, without axes, under a small title."""
     axes.set_title(title, fontsize=6, pad=2)
     axes.set_axis_off()
     return axes.imshow(picture, **look)
@@ -36,9 +36,9 @@ def show(axes: Axes, picture: np.ndarray, title: str, **look: Any) -> AxesImage:
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure into a PNG file, whose folder is made.
 
-    Letters that the usual font lacks are taken from another. A ``$`` in names of classes, files and
-    runs stays a ``$`` and starts no formula. The ticks keep theirs: logarithmic axes write powers
-    of ten as formulas.
+    Characters that the default font lacks are taken from another. A ``$`` in a name of a class,
+    file or run is drawn as it is and starts no formula. Ticks may have formulas: logarithmic axes
+    write powers of ten so.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

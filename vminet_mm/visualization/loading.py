@@ -42,7 +42,7 @@ class LoadedModel:
         name: The config's.
         scope: Its ``default_scope``, which says the task.
         model: The model.
-        classes: The names of the classes; ``'class 0'`` and so on where they are not told.
+        classes: The names of the classes; ``'class 0'`` and so on where they are unknown.
         pipeline: From the path of an image to what the model's data preprocessor takes.
     """
 
@@ -81,6 +81,6 @@ class LoadedModel:
 
 
 def typical_aspect(samples: Sequence[Sample]) -> float:
-    """Height over width of the cells that show samples; very long pictures get smaller in them."""
+    """Height over width of the cells that show samples; very long images get smaller in them."""
     aspects = [sample.picture.shape[0] / sample.picture.shape[1] for sample in samples]
     return float(np.clip(np.median(aspects), 0.5, 1.5))

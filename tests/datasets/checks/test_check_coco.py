@@ -10,7 +10,7 @@ from checking import check, edit_json, only_problem
 
 @pytest.fixture
 def copy_of(mini_root: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Function that copies a layout of the built-in data to where it may be spoilt."""
+    """Function that copies a layout of the built-in data to where it may be damaged."""
 
     def copy(layout: str) -> Path:
         return Path(shutil.copytree(mini_root / layout, tmp_path / layout))

@@ -161,7 +161,7 @@ EDITS = {
         0,
     ),
     # pycocotools would write beyond its memory
-    'letters that are no code': (last_mask(lambda _: code_of('é中')), 'train', 'decoded', 0),
+    'characters that are no code': (last_mask(lambda _: code_of('é中')), 'train', 'decoded', 0),
     'code cut off': (last_mask(lambda _: code_of('P')), 'val', 'decoded', 0),
     'runs of too many pixels': (last_mask(lambda _: code_of('PPPo0')), 'val', 'size', 0),
     'runs as text': (last_mask(lambda _: code_of(['1', '2'])), 'train', 'decoded', 0),

@@ -1,4 +1,4 @@
-"""What two real processes tell each other, how often, and when it is known."""
+"""What two real processes exchange, how often, and when it arrives."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def test_message_of_a_loss_takes_three_kernels_and_no_copy() -> None:
 
 
 class Told(Hook):
-    """Counts the messages of each iteration; a process tells itself to stop in the third."""
+    """Counts the messages of each iteration; a process asks itself to stop in the third."""
 
     priority = 'HIGHEST'
 
@@ -67,7 +67,7 @@ def stopped_run(work_dir: Path, rank: int, **settings) -> tuple[int, list[int]]:
 
 
 def told_signals() -> list[int]:
-    """What a process knows after each iteration, when the second is told in the third."""
+    """What a process knows after each iteration, when the second is asked to stop in the third."""
     signals, known = StopSignals(), []
     for i in range(5):
         if i == 2:

@@ -112,7 +112,7 @@ def spoil_weight(model: Model) -> None:
     model.block.last.weight.data[0] = float('inf')
 
 
-def test_layer_with_a_spoilt_weight(tmp_path: Path) -> None:
+def test_layer_with_a_damaged_weight(tmp_path: Path) -> None:
     said, lines = stopped(runner(tmp_path, At(4, spoil_weight)))
     assert said.startswith('stopped at iteration 5 (in epoch 2), whose loss is not finite')
     assert f'{tmp_path}/{NON_FINITE}' in said
@@ -126,7 +126,7 @@ def test_layer_with_a_spoilt_weight(tmp_path: Path) -> None:
     ]
 
 
-def test_image_with_a_spoilt_pixel(tmp_path: Path) -> None:
+def test_image_with_a_damaged_pixel(tmp_path: Path) -> None:
     _, lines = stopped(runner(tmp_path, data=Images(poisoned=3)))
     assert lines[0] == 'The loss of iteration 2 (in epoch 1) is not finite'
     assert lines[2:] == [
@@ -190,7 +190,7 @@ def test_saved_state_is_the_one_before(tmp_path: Path, iteration: int) -> None:
     assert all(torch.equal(actual[name], value) for name, value in expected.items())
 
 
-def test_checkpoint_with_spoilt_weights_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_with_damaged_weights_is_refused(tmp_path: Path) -> None:
     run = runner(
         tmp_path,
         data=Images(2),  # so that the first update is the last

@@ -32,7 +32,7 @@ class Noise(Dataset):
 
 
 class Passes(SequentialSampler):
-    """A sampler that notes the epochs it is told."""
+    """A sampler that records the epochs it is given."""
 
     epochs: list[int] = []
 

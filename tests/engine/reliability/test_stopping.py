@@ -1,4 +1,4 @@
-"""Signals as a wish to stop; workers and several processes are in test_kill_and_resume."""
+"""Graceful shutdown on signals; workers and several processes are in test_kill_and_resume."""
 
 import argparse
 import os

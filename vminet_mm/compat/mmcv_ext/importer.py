@@ -41,7 +41,7 @@ class CompiledLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Open the shared library, which is where a mismatch with torch shows."""
         # The extension links against torch's libraries without knowing where they are. mmcv always
-        # imports torch first; whoever imports mmcv._ext directly must not be told it is broken.
+        # imports torch first; a direct import of mmcv._ext must not report it as broken.
         importlib.import_module('torch')
         try:
             return self.real.create_module(spec)

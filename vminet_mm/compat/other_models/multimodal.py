@@ -1,7 +1,7 @@
 """mmpretrain beside a transformers release its multi-modal models do not know.
 
 With pycocotools and transformers >= 4.28 installed, ``import mmpretrain.models`` builds those
-models' classes; where transformers has moved their bases it dies: ``NoneType takes no arguments``.
+models' classes; where transformers has moved their bases it fails: ``NoneType takes no arguments``.
 """
 
 import sys

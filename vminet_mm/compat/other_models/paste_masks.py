@@ -1,4 +1,4 @@
-"""mmdet's pasting of masks on the CPU dies of a box that lies outside of the image.
+"""mmdet's pasting of masks on the CPU crashes on a box outside of the image.
 
 It pastes into the part of the image around the boxes, whose end is then before its start. Heads
 that do not clip their boxes to the image, such as QueryInst's, find such boxes early in training.

@@ -92,7 +92,7 @@ def check_config(
 
 
 def _note_same_images(report: Report, cfg: Config) -> None:
-    """A validation on the images of the training, which tells nothing of others."""
+    """Note that validation uses training images, so its metrics say nothing about new ones."""
     read = {}
     for split in ('train', 'val'):
         for leaf in leaf_datasets((cfg.get(f'{split}_dataloader') or {}).get('dataset')):
@@ -144,9 +144,9 @@ def _check_split(report: Report, cfg: Config, samples: int, seed: int) -> None:
 
 
 def build(report: Report, config: dict, quiet: bool = False) -> Any:
-    """Build a data set; None, and a problem unless quiet, if it refuses."""
+    """Build a data set; None if its reader raises, which is reported unless ``quiet``."""
     try:
-        MMLogger.get_current_instance()  # made in there it would stay mute
+        MMLogger.get_current_instance()  # a logger created under redirect_stdout would stay silent
         with redirect_stdout(StringIO()):  # pycocotools prints its progress
             return DATASETS.build(deepcopy(config))
     except Exception as error:  # whatever a data set's reader raises
@@ -156,7 +156,7 @@ def build(report: Report, config: dict, quiet: bool = False) -> Any:
 
 
 def cannot_read(report: Report, error: Exception) -> None:
-    """The problem that a data set's reader raised."""
+    """Report the error of a data set's reader."""
     report.problem(
         f'the data set cannot be read: {error_text(error)}',
         f'see {LAYOUTS_PAGE}, and {report.split}_dataloader.dataset in the config',
@@ -217,14 +217,14 @@ def open_samples(
 
 
 def _limit_search(dataset: Any) -> None:
-    """Have a data set whose pipeline drops an image not try 1000 others before it gives up."""
+    """Lower ``max_refetch`` of a data set, so that a dropped image is not replaced 1000 times."""
     for part in (dataset, getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())):
         if hasattr(part, 'max_refetch'):
             part.max_refetch = min(part.max_refetch, MAX_REFETCH)
 
 
 def _reason(error: Exception, info: dict) -> str:
-    """What an error of a pipeline says, without the names of the files, alike for all of them."""
+    """The message of a pipeline's error without file names, so that equal errors are grouped."""
     text = error_text(error).removeprefix('DataError: ').partition(f'; {FIX}')[0]
     for path in filter(None, (info.get('seg_map_path'), info.get('img_path'))):
         text = text.replace(f'{path}: ', '').replace(str(path), 'the file')
@@ -240,7 +240,7 @@ def _labels_come_last(dataset: Any) -> bool:
 
 
 def _say_inputs(report: Report, inputs: list[torch.Tensor]) -> None:
-    """Shapes, type and values of what the pipeline gives."""
+    """Report shape, dtype and values of the pipeline's output."""
     sizes = [
         f'{min(sides)}' if min(sides) == max(sides) else f'{min(sides)}-{max(sides)}'
         for sides in zip(*(tensor.shape for tensor in inputs), strict=True)

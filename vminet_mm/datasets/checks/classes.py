@@ -20,7 +20,7 @@ COUNT_OTHERWISE = (
 
 
 def is_text(report: Report, classes: Any) -> bool:
-    """Whether the names of the classes are one text, each letter of which would be a class."""
+    """Whether the class names are one string, each character of which would be a class."""
     if isinstance(classes, str):
         report.problem(
             f'metainfo.classes is the text {classes!r}, not a list of names',
@@ -114,7 +114,7 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
 
 
 def _check_one_class(report: Report, settings: dict) -> None:
-    """A softmax over a single class is always 1: its loss is 0 from the start."""
+    """Report a softmax over a single class: it is always 1, and its loss 0."""
     for path, value in find_key(settings, 'num_classes'):
         head = _holder(settings, path)
         part = path.rpartition('.')[0]
@@ -142,7 +142,7 @@ def _check_one_class(report: Report, settings: dict) -> None:
 
 
 def _check_decode_heads(report: Report, settings: dict) -> None:
-    """Of mmseg's heads: a weight for each class, and a class that is ignored."""
+    """Check class weights and ignored classes of mmseg's heads."""
     for path, loss in find_key(settings.get('model'), 'loss_decode', 'model'):
         head, part = _holder(settings, path), path.rpartition('.')[0]
         number, ignored = head.get('num_classes'), head.get('ignore_index', 255)
@@ -159,7 +159,7 @@ def _check_decode_heads(report: Report, settings: dict) -> None:
 
 
 def _check_label_lists(report: Report, settings: dict) -> None:
-    """Images of several labels want a head that tells of each class for itself."""
+    """Check that images with several labels have a multi-label head."""
     head = (settings.get('model') or {}).get('head') or {}
     if report.has_label_lists and type_name(head) in CLASSIFICATION.heads['one_class']:
         report.problem(

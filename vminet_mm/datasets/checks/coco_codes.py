@@ -1,19 +1,19 @@
-"""Run-length codes of masks, read without pycocotools, which trusts what they say and writes beyond
-its memory where they are broken."""
+"""Run-length codes of masks, decoded without pycocotools, which does not validate them and writes
+out of bounds for an invalid code."""
 
 from typing import Any
 
 import numpy as np
 
-FIRST, LAST = 48, 111  # bytes of a compressed code, 6 bits each: 5 of a number, 1 for "goes on"
+FIRST, LAST = 48, 111  # bytes of a compressed code, 6 bits each: 5 of a number, 1 to continue
 GOES_ON, SIGN, BITS = 32, 16, 5
 MAX_PARTS = 7  # of a number of 32 bits
 
 
 def code_runs(code: Any) -> np.ndarray | None:
-    """The lengths of the runs of a code, of 0 and 1 in turn; None if it is no code.
+    """The lengths of the runs of a code, of 0 and 1 in turn; None if the code is invalid.
 
-    A code is a dict whose ``counts`` are numbers or a compressed text.
+    A code is a dict whose ``counts`` are a list of numbers or a compressed string.
     """
     counts = code.get('counts') if isinstance(code, dict) else None
     if isinstance(counts, str):
@@ -41,6 +41,7 @@ def _decompressed(text: str) -> np.ndarray | None:
     shifts = BITS * (np.arange(len(parts)) - np.repeat(starts, lengths))
     values = np.add.reduceat((parts & (GOES_ON - 1)) << shifts, starts)
     values -= np.where(parts[ends] & SIGN, 1 << (BITS * lengths), 0)
-    values[1::2] = values[1::2].cumsum()  # from the fourth on a run is told by its difference
-    values[2::2] = values[2::2].cumsum()  # from the one before the last
+    # from the fourth run on, a code stores the difference to the run two before
+    values[1::2] = values[1::2].cumsum()
+    values[2::2] = values[2::2].cumsum()
     return values if values.min() >= 0 else None

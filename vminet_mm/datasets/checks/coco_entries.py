@@ -93,5 +93,5 @@ def _check_ids(report: Report, content: dict[str, list]) -> None:
 
 
 def _may_refer(value: Any) -> bool:
-    """Whether a value can be looked up; None refers to nothing, which is told as such."""
+    """Whether a value is hashable, or None, which is reported as a missing reference."""
     return value is None or _is_id(value)

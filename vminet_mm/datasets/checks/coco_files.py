@@ -15,7 +15,7 @@ QUICK_SIZES = 16  # read before every training
 
 
 def check_files(report: Report, folder: Path, names: list[str]) -> None:
-    """Check that the listed images are on the disk."""
+    """Check that the listed images exist."""
     number = _check_there(report, folder, names)
     report.fact('images', f'{len(names)} listed, {number} found in {folder}')
     # a look into the folder itself, not below: names may hold folders
@@ -33,7 +33,7 @@ def check_some_files(report: Report, folder: Path, images: list[dict]) -> None:
 
 
 def _check_there(report: Report, folder: Path, names: list[str]) -> int:
-    """The problem of listed images that are not on the disk; returns how many are."""
+    """Report listed images that do not exist; returns the number of those that do."""
     missing = [
         name
         for name in tqdm(names, desc='looking for images', disable=None, leave=False)
@@ -49,7 +49,7 @@ def _check_there(report: Report, folder: Path, names: list[str]) -> int:
 
 
 def _fix_of_missing(folder: Path, missing: list[str]) -> str:
-    """What to do about missing files: their names may differ from the list's only in writing."""
+    """The fix for missing files: their names may differ from the list only in case or suffix."""
     slashed = [name for name in missing if '\\' in name]
     if slashed and (folder / slashed[0].replace('\\', '/')).is_file():
         return (
@@ -90,14 +90,14 @@ def check_sizes(
 
 
 def check_sizes_of(report: Report, folder: Path, images: list[dict]) -> None:
-    """The problems of images whose size is not the listed one, if one is listed."""
+    """Report images whose size differs from the listed one, where one is listed."""
     number = len(images)
     turned, other = [], []
     for entry in images:
         size = loaded_size(folder / entry['file_name'])
         listed = (entry.get('width'), entry.get('height'))
         are_sizes = all(isinstance(side, (int, float)) and side for side in listed)
-        if size is None or size[0] == listed or not are_sizes:  # no size is named apart
+        if size is None or size[0] == listed or not are_sizes:  # missing sizes: reported separately
             continue
         if report.split in report.masks and max(listed) > TOO_LARGE * max(size[0]):
             report.unsafe.add(report.split)

@@ -41,7 +41,7 @@ def check_masks(
 
 
 def polygon_fault(code: Any) -> str | None:
-    """What keeps a segmentation that is a list from being polygons; None if it is sound."""
+    """Why a segmentation that is a list is not valid polygons; None if it is valid."""
     if any(isinstance(polygon, dict) for polygon in code):
         return 'listed'
     if not all(isinstance(polygon, list) for polygon in code):
@@ -62,7 +62,7 @@ def are_pairs(polygon: list) -> bool:
 
 
 def _check_form(report: Report, sizes: dict, objects: list[dict]) -> None:
-    """There is a mask, and polygons are lists of at least three points.
+    """Check that each object has a mask, and that polygons have at least three points.
 
     pycocotools walks along the edges of a polygon: NaN or a point far away takes all memory.
     """
@@ -119,7 +119,7 @@ def _check_form(report: Report, sizes: dict, objects: list[dict]) -> None:
 
 
 def _fault(code: Any, reach: float) -> str | None:
-    """What keeps a segmentation, within so many pixels of its image's corner, from being a mask."""
+    """Why a segmentation is not a valid mask within ``reach`` pixels; None if it is valid."""
     if not code:
         return 'empty'
     if isinstance(code, dict):
@@ -132,14 +132,14 @@ def _fault(code: Any, reach: float) -> str | None:
 
 
 def _check_code_sizes(report: Report, sizes: dict, objects: list[dict]) -> None:
-    """Run-length codes are of the size of their image."""
+    """Check that run-length codes have the size of their image."""
     wrong = []
     for entry in objects:
         code, size = entry.get('segmentation'), sizes[entry['image_id']]
         if not isinstance(code, dict):
             continue
         runs, listed = code_runs(code), code.get('size')
-        is_whole = runs is None or runs.sum() == size[0] * size[1]  # no code is named apart
+        is_whole = runs is None or runs.sum() == size[0] * size[1]  # invalid: reported separately
         if listed != list(size) or not is_whole:
             wrong.append(entry['id'])
     if wrong:
@@ -151,7 +151,7 @@ def _check_code_sizes(report: Report, sizes: dict, objects: list[dict]) -> None:
 
 
 def _check_contents(report: Report, sizes: dict, objects: list[dict]) -> None:
-    """Codes can be decoded, and a mask lies where its box does."""
+    """Check that codes can be decoded, and that masks lie within their boxes."""
     broken, apart, bare = [], [], []
     for entry in tqdm(objects, desc='reading masks', disable=None, leave=False):
         code = entry['segmentation']

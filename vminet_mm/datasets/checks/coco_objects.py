@@ -54,7 +54,7 @@ def check_boxes(report: Report, images: list[dict], objects: list[dict]) -> None
     size = np.array([sizes[entry['image_id']] for entry in known], dtype=float)
     fractions = (boxes >= 0).all(axis=1) & (boxes <= 1).all(axis=1)
     fractions &= (boxes[:, 2:] > 0).all(axis=1) & (boxes[:, 2:] < 1).all(axis=1)
-    if fractions.all() or fractions.sum() > max(1, len(known) / 100):  # not a speck in a corner
+    if fractions.all() or fractions.sum() > max(1, len(known) / 100):  # a few may be tiny objects
         ids = [entry['id'] for entry, is_one in zip(known, fractions, strict=True) if is_one]
         report.problem(
             f'{"all " if fractions.all() else ""}{len(ids)} of {len(known)} boxes lie '

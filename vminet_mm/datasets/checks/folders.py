@@ -40,7 +40,7 @@ def check_folders(report: Report, dataset: Any, samples: int, rng: np.random.Gen
 
 
 def _check_counts(report: Report, dataset: Any, classes: tuple, labels: list[int]) -> None:
-    """Labels are classes, and there is more than one of them to tell apart."""
+    """Check that labels are classes, and that there are at least two of them."""
     if not classes and labels and min(labels) >= 0:
         report.note('the config names no classes; list them in metainfo.classes')
         return

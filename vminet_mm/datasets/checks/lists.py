@@ -138,7 +138,7 @@ def _check_entries(report: Report, dataset: Any) -> bool:
     try:
         text = Path(path).read_bytes().decode('utf-8')
         content = json.loads(text)
-        entries, told = content['data_list'], content['metainfo']
+        entries, metainfo = content['data_list'], content['metainfo']
         labels = [entry.get('gt_label') for entry in entries]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         report.problem(
@@ -152,7 +152,7 @@ def _check_entries(report: Report, dataset: Any) -> bool:
         return False
     if all(label is None for label in labels):
         return True  # images without labels
-    classes = dataset.metainfo.get('classes') or told.get('classes') or ()
+    classes = dataset.metainfo.get('classes') or metainfo.get('classes') or ()
     odd = [
         str(entry.get('img_path'))
         for entry, label in zip(entries, labels, strict=True)

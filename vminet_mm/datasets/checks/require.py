@@ -62,7 +62,7 @@ def _check_lists(report: Report, leaf: dict) -> None:
         kind = registry.get(kind) if isinstance(kind, str) else kind
     if not isinstance(kind, type) or not issubclass(kind, BaseDataset):
         return
-    # quiet: a user's own class may take no lazy_init, and the run's own build tells all else
+    # quiet: a user's own class may take no lazy_init, and the run's own build reports the rest
     dataset = build(report, leaf | dict(lazy_init=True, pipeline=[]), quiet=True)
     if dataset is None:
         named = (leaf.get('metainfo') or {}).get('classes') or kind.METAINFO.get('classes')

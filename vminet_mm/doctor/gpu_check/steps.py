@@ -31,7 +31,7 @@ MINI_SEGMENTOR = 'configs/upernet/upernet_vminet-ti_mini.py'
 
 @dataclass(frozen=True)
 class Plan:
-    """What all steps are told.
+    """The settings that all steps share.
 
     Attributes:
         out: Folder that steps write into.

@@ -1,4 +1,4 @@
-"""Checkpoints that are either whole or not there, and a last one when the run is told to stop."""
+"""Atomic checkpoints (complete or absent), and a last one when the run is asked to stop."""
 
 import os
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from ...errors import CheckpointWriteError, ConfigError, RunStoppedError
 from ..batches import images_per_iteration
 from .stopping import StopSignals
 
-INTERRUPTED = 'interrupted.pth'  # where a run that was told to stop leaves its state
+INTERRUPTED = 'interrupted.pth'  # the state of a run that was asked to stop
 VALIDATED = 'last_validation'  # in the message hub: the epoch or iteration of it
 _PARTIAL = '.partial'
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file under another name and give it its own when it is whole and on the disk.
+    """Write a file atomically: under a temporary name, renamed once it is complete and on disk.
 
     Yields what to write instead, in the same folder. It is removed if the block fails.
 
@@ -68,7 +68,7 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Take up where the run that is resumed stopped."""
+        """Continue where the resumed run stopped."""
         super().before_train(runner)
         self.outdated: list[str] = []
         self.file_backend = _RemoveLater(self.file_backend, self.outdated)
@@ -152,7 +152,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids.clear()
             self.keep_ckpt_ids.extend(steps[-self.max_keep_ckpts :])
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-        # the file tells what it makes superfluous, in case that the run is killed right after it
+        # the file lists what it supersedes, in case the run is killed right after it is written
         runner.message_hub.update_info('outdated', [*self.outdated, INTERRUPTED])
         self.outdated.clear()
         self._write(runner, name, meta)
@@ -161,7 +161,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _remove_outdated(self, runner: Runner) -> None:
         """Remove the files that the latest checkpoint has made superfluous."""
         for name in runner.message_hub.get_info('outdated', []):
-            # of this folder alone, whatever a checkpoint from elsewhere tells
+            # only files of this folder, whatever a checkpoint from elsewhere lists
             path = self.file_backend.join_path(self.out_dir, os.path.basename(name))
             is_latest = name == os.path.basename(self.newest)
             if is_main_process() and not is_latest and self.file_backend.isfile(path):
@@ -193,7 +193,7 @@ class SafeCheckpointHook(CheckpointHook):
 
 
 class _RemoveLater:
-    """A file backend that puts off what it is told to remove.
+    """A file backend that delays removals.
 
     Args:
         backend: The real one.
@@ -230,12 +230,12 @@ def _validation_is_due(runner: Runner) -> bool:
         return False
     loop._decide_current_val_interval()
     end = loop.max_iters if isinstance(loop, IterBasedTrainLoop) else loop.max_epochs
-    is_place = done % loop.val_interval == 0 or done == end
-    return is_place and runner.message_hub.get_info(VALIDATED) != done
+    is_due = done % loop.val_interval == 0 or done == end
+    return is_due and runner.message_hub.get_info(VALIDATED) != done
 
 
 def _gradients_are_used(runner: Runner) -> bool:
-    """Whether no gradients wait for more to be added: a checkpoint has no place for them."""
+    """Whether no gradients wait for more to be added: a checkpoint does not hold them."""
     wrapper = runner.optim_wrapper
     wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     return all(one.should_update() for one in wrappers)

@@ -1,4 +1,4 @@
-"""Numbers that the processes of a run tell each other while they go on computing."""
+"""Numbers that processes exchange asynchronously, while they continue to compute."""
 
 from functools import cache
 

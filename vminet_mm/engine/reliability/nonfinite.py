@@ -61,7 +61,7 @@ class NonFiniteLossHook(Hook):
             one.backward = backward
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Note where the epoch began, as the checkpoint has to tell."""
+        """Record where the epoch began, for the checkpoint."""
         done = getattr(runner, 'batches_done', lambda epoch: 0)  # MMEngine's own has no such thing
         self.epoch_began = runner.iter - done(runner.epoch)
 
@@ -71,7 +71,7 @@ class NonFiniteLossHook(Hook):
         self.statistics.keep()
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """Let go of the batch."""
+        """Release the batch."""
         self.batch = None
 
     def after_train(self, runner: Runner) -> None:
@@ -112,7 +112,7 @@ class NonFiniteLossHook(Hook):
             self._stop(runner, model, optim_wrapper)
 
     def _stop(self, runner: Runner, model: nn.Module, optim_wrapper: OptimWrapper) -> None:
-        """Save, tell and raise. All processes come here together."""
+        """Save the state, log the finding and raise. All processes call it together."""
         self.statistics.put_back()
         saved = self._save(runner)
         IterationSeedHook().before_train_iter(runner)

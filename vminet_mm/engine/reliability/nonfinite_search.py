@@ -1,4 +1,4 @@
-"""Where a forward pass leaves the finite numbers: the layer, the images, the terms of the loss."""
+"""Where a forward pass becomes non-finite: the layer, the images, the terms of the loss."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -78,7 +78,7 @@ def non_finite_weights(model: nn.Module) -> list[str]:
 
 
 def image_names(batch: Any) -> list[str]:
-    """The paths of the images of a batch, or what else their data samples tell of them."""
+    """The paths of the images of a batch, or else what their data samples hold."""
     names = []
     for i, sample in enumerate(_samples(batch)):
         known = [sample.metainfo.get(key) for key in ('img_path', 'sample_idx', 'img_id')]
@@ -95,7 +95,7 @@ def _samples(batch: Any) -> Iterator[BaseDataElement]:
 
 
 def _watched(model: nn.Module, found: Finding) -> ExitStack:
-    """Within it the layers of a model tell of the first output that is not finite."""
+    """Context manager that records in ``found`` the first layer with a non-finite output."""
     hooks = ExitStack()
     for name, layer in model.named_modules():
         look = partial(_look, model, name, found)
@@ -125,15 +125,15 @@ def _look(
             '; its input is not finite either and no layer gave it, so it is what '
             f'{parent or "the model"} ({owner}) computes before it'
         )
-    found.suspects = [found.images[i] for i in sorted(_places(output, len(found.images)))]
+    found.suspects = [found.images[i] for i in sorted(_non_finite(output, len(found.images)))]
 
 
 def _is_finite(value: Any) -> bool:
     return all(x.isfinite().all() for x in _tensors(value))
 
 
-def _places(value: Any, images: int) -> set[int]:
-    """Which images of the batch have values that are not finite, as far as shapes tell."""
+def _non_finite(value: Any, images: int) -> set[int]:
+    """Indices of the images with non-finite values, where dimension 0 is the batch."""
     if isinstance(value, Tensor):
         by_image = value.is_floating_point() and value.ndim > 0 and len(value) == images
         return {i for i in range(images) if not value[i].isfinite().all()} if by_image else set()
@@ -143,7 +143,7 @@ def _places(value: Any, images: int) -> set[int]:
         return set()
     if len(value) == images and all(map(_is_of_one_image, value)):
         return {i for i, part in enumerate(value) if not _is_finite(part)}
-    return set().union(*(_places(part, images) for part in value))
+    return set().union(*(_non_finite(part, images) for part in value))
 
 
 def _is_of_one_image(value: Any) -> bool:

@@ -35,10 +35,10 @@ class ResumePoint:
 
     Attributes:
         path: The checkpoint.
-        seed: The run's, if the checkpoint tells.
+        seed: The seed of the run, if the checkpoint has it.
         epoch: The epoch to go on in.
         batches_done: How many of its batches are done.
-        images_per_iteration: Of all processes together, if the checkpoint tells.
+        images_per_iteration: Of all processes together, if the checkpoint has it.
         remarks: What is to be logged of how the checkpoint was found.
     """
 

@@ -61,7 +61,7 @@ class StopSignals:
         return self.agreed
 
     def _send(self) -> LargestOfAll:
-        """Begin to tell the others of this process's signal."""
+        """Start to send this process's signal to the others."""
         return LargestOfAll(torch.tensor([self.asked], device=get_comm_device()))
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
@@ -125,7 +125,7 @@ def ignore_signals_in_worker(
         worker: Its number.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, 'sigwaitinfo'):  # which macOS has not; only it tells the sender
+    if hasattr(signal, 'sigwaitinfo'):  # absent on macOS; only it gives the sender
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_with, args=(main_process,), daemon=True).start()
     if worker_init_fn is not None:

@@ -137,7 +137,7 @@ class RegionHead(nn.Module):
 
 
 def paste(masks: Tensor, boxes: Tensor, height: int, width: int, threshold: float) -> Tensor:
-    """Masks over the whole picture, (N, height, width) bool, of masks (N, h, w) within boxes.
+    """Masks over the whole image, (N, height, width) bool, of masks (N, h, w) within boxes.
 
     Bilinear interpolation in a box is a product with a matrix for the rows and one for the columns.
     """

@@ -91,5 +91,5 @@ def average_neighbors(points: list[tuple[float, float]]) -> list[tuple[float, fl
 
 
 def short(value: float) -> str:
-    """A number in few letters."""
+    """A number in few characters."""
     return f'{value / 1000:.4g}k' if abs(value) >= 10000 else f'{value:.4g}'

@@ -1,4 +1,4 @@
-"""One HTML file that shows a run, with nothing outside of itself."""
+"""One self-contained HTML file that shows a run."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -63,7 +63,7 @@ def write_report(
     predictions: Predictions | None = None,
     remark: str = '',
 ) -> Path:
-    """Write the page of a run; the configs shipped tell how long the paper's runs are.
+    """Write the page of a run; the length of the paper's runs is that of the shipped configs.
 
     The remark says why there are no predictions.
     """

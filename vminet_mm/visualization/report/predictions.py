@@ -120,7 +120,7 @@ def _choose(number: int, available: int) -> list[int]:
 
 
 class _Labels:
-    """Counts, class by class, how often a classifier is right, also one that tells several."""
+    """Counts, class by class, how often a classifier is right, multi-label ones included."""
 
     def __init__(self) -> None:
         self.right: Counter[int] = Counter()
@@ -169,7 +169,7 @@ def _scored(
     evaluator: Evaluator,
     labels: _Labels,
 ) -> Iterator[Scored]:
-    """Predict for images of a data set one by one, and tell the evaluator of each."""
+    """Predict for images of a data set one by one, and pass each to the evaluator."""
     image_ids, tells_many = [], tells_many_classes(predictor.model)
     for index in tqdm(chosen, desc='predicting', disable=None):
         batch = pseudo_collate([dataset[index]])

@@ -1,4 +1,4 @@
-"""What a work dir tells of its run."""
+"""Reading a work dir: its config, starts, metrics, environment and tables by class."""
 
 import re
 from collections.abc import Iterable
@@ -102,7 +102,7 @@ def read_work_dir(folder: str | Path) -> WorkDir:
     if latest.cfg is None:
         raise ConfigError(
             f'{latest.config_file} is missing: the config that the run was started with; '
-            'without it nothing tells what the logs are of'
+            'without it the model of the logs is unknown'
         )
     if not latest.cfg.get('train_cfg') or not latest.cfg.get('model'):
         raise ConfigError(
