@@ -1,5 +1,6 @@
 """Making models: configs, checkpoints, devices and the names of classes."""
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,29 @@ def test_a_checkpoint_must_fit(files: Files, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='does not fit') as caught:
         load_model(config, files['detection'][1], device='cpu')
     assert_one_line(caught.value)
+
+
+def test_strides_must_be_those_of_the_training(tmp_path: Path) -> None:
+    """No tensor's shape depends on them where attention has no token weights."""
+    cfg = tiny_config('classification')
+    cfg.model.backbone.update(stem_stride=1, strides=(1, 2, 2, 1), attention='none', mask='none')
+    model, path = load_model(cfg, None, device='cpu').model, tmp_path / 'strides.pth'
+    meta = dict(cfg=cfg.pretty_text)
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+
+    loaded = load_model(cfg, str(path), device='cpu').model.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in model.state_dict().items())
+    for name, value, other in (('stem_stride', 1, 2), ('strides', (1, 2, 2, 1), (1, 2, 1, 2))):
+        wrong = deepcopy(cfg)
+        wrong.model.backbone[name] = other
+        text = re.escape(f'{name} is {value} in the checkpoint and {other} in the model')
+        with pytest.raises(ConfigError, match=text):
+            load_model(wrong, str(path), device='cpu')
+    del cfg.model.backbone['strides']
+    meta['cfg'] = cfg.pretty_text  # a config that tells none has 2 each
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+    with pytest.raises(ConfigError, match=r'strides is \(2, 2, 2, 2\) in the checkpoint'):
+        load_model(wrong, str(path), device='cpu')
 
 
 def test_bad_configs(files: Files) -> None:

@@ -13,7 +13,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
 from ..checkpoints import check_fit, fit_peer, not_finite, read_checkpoint
-from ..checkpoints.formats import read_options
+from ..checkpoints.formats import STRIDE_DEFAULTS, read_options
 from ..checkpoints.peers import FORMATS as PEERS
 from ..errors import CheckpointError, ConfigError, error_text, one_line
 from ..models import VMINet
@@ -99,25 +99,32 @@ def check_content(model: nn.Module, content: Any, path: str | PathLike, name: st
     """Raise if a checkpoint is invalid or has other options, which tensor shapes do not show.
 
     Raises:
-        ConfigError: If it holds no state dict, was made with another mask or stride, or has NaN
-            or infinite weights.
+        ConfigError: If it holds no state dict, or was trained with another mask or other strides.
+        CheckpointError: If it has NaN or infinite weights.
     """
     if not isinstance(content, Mapping):
         raise ConfigError(f'{path} holds a {type(content).__name__}, no state dict')
     known = read_options(content)
-    problems = [
-        f'{option} is {value!r} in the checkpoint and {backbone.attn_cfg[option]!r} in the model'
-        for backbone in model.modules()
-        if isinstance(backbone, VMINet) and backbone.attn_cfg['attention'] != 'none'
-        for option, value in known.items()
-        if backbone.attn_cfg[option] != value
-    ]
+    backbones = [m for m in model.modules() if isinstance(m, VMINet)] if known else []
+    problems = [text for backbone in backbones for text in _option_problems(backbone, known)]
     if problems:
         raise ConfigError(f'{path} does not fit {name}: {"; ".join(problems)}')
     state = content.get('state_dict', content)
     bad = not_finite(state) if isinstance(state, Mapping) else []
     if bad:
         raise CheckpointError(f'{path}: {bad[0]}')
+
+
+def _option_problems(backbone: VMINet, known: Mapping) -> Iterator[str]:
+    """Sentences on the options of a checkpoint that are not those of the backbone."""
+    has_mask = backbone.attn_cfg['attention'] != 'none'
+    stem, *stages = backbone.strides
+    options = {**backbone.attn_cfg, 'stem_stride': stem, 'strides': tuple(stages)}
+    for option, value in {**STRIDE_DEFAULTS, **known}.items():
+        is_stride = option in STRIDE_DEFAULTS
+        value = tuple(value) if option == 'strides' else value
+        if (is_stride or has_mask) and options[option] != value:
+            yield f'{option} is {value!r} in the checkpoint and {options[option]!r} in the model'
 
 
 @contextmanager
