@@ -86,6 +86,27 @@ def test_table_by_hand() -> None:
         '| a | 1.50 M | 0.023 G | 15 s | 41.5 | 3 | 2 |',
         '| b | 0.02 M | 1.000 G | 7 s | 0.5 | 0 | 1 |',
     ]
+    row = study.Row('c', 1_000_000, 10**9, [1.0], [0.25], {'AP50': 0.75, 'AP75': 0.125})
+    assert study.to_table([row], 'AP').splitlines() == [
+        '| model | params | MACs | training | AP | spread | n | AP50 | AP75 |',
+        '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
+        '| c | 1.00 M | 1.000 G | 1 s | 0.25 | 0 | 1 | 0.75 | 0.125 |',
+    ]
+
+
+def test_other_metrics_are_means_of_the_runs(tmp_path: Path) -> None:
+    run = study.study_runs('nuclei', tmp_path, only=['vminet-ti'])[0]
+    log = run.folder / 'TIME/vis_data'
+    log.mkdir(parents=True)
+    for path in (run.folder / 'c.py', log / 'config.py'):
+        run.config().dump(path)
+    names = ('segm_mAP', 'segm_mAP_50', 'segm_mAP_75', 'bbox_mAP')
+    metrics = {f'coco/{name}': 0.1 * i for i, name in enumerate(names, 1)}
+    lines = [{'loss': 1.0, 'iter': 10, 'epoch': 1, 'step': 10}, {**metrics, 'step': 12}]
+    (log / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    (row,) = study.study_rows([run])
+    assert row.values == [0.1]
+    assert row.also == {key: value for key, value in metrics.items() if key != 'coco/segm_mAP'}
 
 
 def test_a_training_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -55,12 +55,14 @@ class Study:
         shape: Height and width that MACs are counted at.
         members: Models by name.
         small: Settings of all of them for the budget of a CPU.
+        also: Metrics that stand in the table as well.
     """
 
     metric: str
     shape: tuple[int, int]
     members: Mapping[str, Member]
     small: Mapping[str, Any] = field(default_factory=dict)
+    also: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,14 @@ class StudyRun:
 
     def result(self) -> float | None:
         """The metric at the end of the training; None where that has not been reached."""
+        return self.metrics().get(STUDIES[self.study].metric)
+
+    def metrics(self) -> Mapping[str, float]:
+        """All metrics at the end of the training; none where that has not been reached."""
         for run in find_runs(self.folder):
             if run.last.step >= run.length:
-                return run.last.metrics.get(STUDIES[self.study].metric)
-        return None
+                return run.last.metrics
+        return {}
 
     def seconds(self) -> float:
         """Time of all starts: of the processor on a CPU, of the clock on a GPU."""
@@ -113,6 +119,7 @@ class Row:
         macs: Multiply-accumulates of one image.
         seconds: Of training and validation, one number a finished run.
         values: The metric at the end of each.
+        also: Means of the other metrics by name.
     """
 
     name: str
@@ -120,6 +127,7 @@ class Row:
     macs: int
     seconds: list[float]
     values: list[float]
+    also: Mapping[str, float] = field(default_factory=dict)
 
 
 def _cifar10(seeds: Sequence[int] = (0,), channels: int = 24, **options: Any) -> Member:
@@ -197,6 +205,7 @@ STUDIES = dict(
             'resnet18': Member('mask_rcnn/mask-rcnn_r18_fpn_nuclei.py'),
             'pvtv2-b0': Member('mask_rcnn/mask-rcnn_pvtv2-b0_fpn_nuclei.py'),
         },
+        also=('coco/segm_mAP_50', 'coco/segm_mAP_75', 'coco/bbox_mAP'),
     ),
     camvid=Study(
         'mIoU',
@@ -206,6 +215,7 @@ STUDIES = dict(
             'resnet18': Member('upernet/upernet_r18_camvid.py'),
             'mit-b0': Member('upernet/upernet_mit-b0_camvid.py'),
         },
+        also=('aAcc',),
     ),
 )
 
@@ -294,22 +304,26 @@ def study_rows(finished: Sequence[StudyRun]) -> list[Row]:
         members.setdefault(run.member, []).append(run)
     rows = []
     for name, runs in members.items():
-        counts = count_complexity(runs[0].config(), STUDIES[runs[0].study].shape)
+        study = STUDIES[runs[0].study]
+        counts = count_complexity(runs[0].config(), study.shape)
         seconds, values = [run.seconds() for run in runs], [run.result() for run in runs]
-        rows.append(Row(name, counts.params, counts.macs, seconds, values))
+        also = {key: statistics.mean(run.metrics()[key] for run in runs) for key in study.also}
+        rows.append(Row(name, counts.params, counts.macs, seconds, values, also))
     return rows
 
 
 def to_table(rows: Sequence[Row], metric: str) -> str:
     """The rows as Markdown; the spread is the distance from the lowest to the highest value."""
-    lines = [
-        f'| model | params | MACs | training | {metric} | spread | n |',
-        '| --- | --- | --- | --- | --- | --- | --- |',
-    ]
+    also = list(rows[0].also) if rows else []
+    header = ['model', 'params', 'MACs', 'training', metric, 'spread', 'n', *also]
+    lines = [header, ['---'] * len(header)]
     lines += [
-        f'| {row.name} | {row.params / 1e6:.2f} M | {row.macs / 1e9:.3f} G '
-        f'| {statistics.mean(row.seconds):.0f} s | {statistics.mean(row.values):.4g} '
-        f'| {max(row.values) - min(row.values):.3g} | {len(row.values)} |'
+        [
+            *(row.name, f'{row.params / 1e6:.2f} M', f'{row.macs / 1e9:.3f} G'),
+            *(f'{statistics.mean(row.seconds):.0f} s', f'{statistics.mean(row.values):.4g}'),
+            *(f'{max(row.values) - min(row.values):.3g}', f'{len(row.values)}'),
+            *(f'{row.also[key]:.4g}' for key in also),
+        ]
         for row in rows
     ]
-    return '\n'.join(lines)
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
