@@ -1,10 +1,15 @@
 """VMI-SA as a module, and its options."""
 
+import ast
+import inspect
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
 
+from vminet_mm.checkpoints.formats import STRIDE_DEFAULTS
 from vminet_mm.models import VMISA, VMINet
 from vminet_mm.models.attention import NoAttention
 from vminet_mm.models.options import ATTN_DEFAULTS, parse_attn
@@ -57,12 +62,23 @@ def test_options_given_twice() -> None:
     assert parse_attn(dict(mask='none'), dict(mask='none'))['mask'] == 'none'
     with pytest.raises(ValueError, match='one of the two'):
         parse_attn(dict(mask='none'), dict(mask='band'))
-    with pytest.raises(TypeError, match="unexpected.*'masks'.*mask_padding"):
+    with pytest.raises(TypeError, match="unexpected.*'masks'.*'mask'.*arch.*mask_padding"):
         VMINet('ti', masks='none')
+    with pytest.raises(TypeError, match='are arch, .* stem_stride, strides, mask, '):
+        VMINet('ti', foo=1)
     with pytest.raises(TypeError, match="unexpected.*'arch'"):
         parse_attn(dict(arch='ti'))
     with pytest.raises(ValueError, match='must be a dict'):
         VMINet('ti', attn_cfg='tril')
+
+
+@pytest.mark.parametrize('name, default', (ATTN_DEFAULTS | STRIDE_DEFAULTS).items())
+def test_help_has_type_and_default_of_each_option(name: str, default: object) -> None:
+    text = ' '.join(inspect.getdoc(VMINet).split())
+    pattern = rf'(- ``{name}``| {name}) \((\w+)[^)]*\): .*?\. Defaults to (`*)(.*?)\3\. '
+    entry = re.search(pattern, text)
+    kind, value = entry[2], ast.literal_eval(entry[4])
+    assert value == default and kind in (type(default).__name__, 'Sequence')
 
 
 @pytest.mark.parametrize('form', ['matrix', 'recurrent'])

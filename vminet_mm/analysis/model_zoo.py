@@ -35,7 +35,6 @@ from torch.fx.proxy import TraceError
 
 from .. import peers
 from ..models import VMINet
-from ..models.options import ATTN_DEFAULTS
 from ..tasks import CLASSIFICATION
 from .authors_model import ARCHS, RELEASES, AuthorsVMINet
 from .engines import ENGINES, is_runtime
@@ -120,8 +119,7 @@ def _parse_options(text: str, given: str) -> tuple[dict, bool]:
 
 
 def _check_vminet(name: str, options: dict) -> None:
-    others = {'arch', 'out_indices', 'in_channels', 'attn_cfg', 'short_forms'}
-    choices = {*inspect.signature(VMINet).parameters, *ATTN_DEFAULTS} - others
+    choices = {*VMINet.argument_names()} - {'arch', 'out_indices', 'in_channels', 'attn_cfg'}
     _require('an arch of vminet', name, VMINet.arch_settings)
     for key in options:
         _require('an option of vminet', key, choices)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..errors import CheckpointMismatchError
-from .states import find_state, load_content, misfits, module_names, some_names
+from .states import find_state, load_content, log_loading, misfits, some_names
 
 # may be missing or left over: counters of batches
 _COUNTERS = r'.*\.num_batches_tracked'
@@ -146,15 +145,8 @@ def load_peer(
     """
     fitting = fit_peer(backbone, checkpoint, prefix, ema)
     backbone.load_state_dict(fitting.backbone, strict=False)
-    number, left, unused = len(backbone.state_dict()), fitting.left, fitting.unused
     entry = f' [{fitting.state_key}]' if fitting.state_key else ''
-    print_log(
-        f'{type(backbone).__name__} from {checkpoint}{entry}: {number - len(left)} of {number} '
-        f'tensors loaded, {len(fitting.resized)} of them resized; {len(left)} left as '
-        f'initialized{module_names(left)}; {len(unused)} of the file not used'
-        f'{module_names(unused)}',
-        logger='current',
-    )
+    log_loading(f'{checkpoint}{entry}', backbone, fitting.resized, fitting.left, fitting.unused)
 
 
 def fit_head(head: nn.Module, checkpoint: PeerCheckpoint) -> None:

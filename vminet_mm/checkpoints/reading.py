@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..errors import CheckpointMismatchError
@@ -25,7 +24,7 @@ from .formats import (
     read_options,
     rename,
 )
-from .states import find_state, load_content, misfits, module_names, some_names
+from .states import find_state, load_content, log_loading, misfits, some_names
 
 RELEASES = ('first', 'second', 'mm')
 
@@ -202,13 +201,9 @@ def load_backbone(
     backbone.load_state_dict(source.backbone, strict=False)
     unchecked = backbone.attn_cfg['attention'] == 'vmi_sa' and 'mask' not in source.settings
     note = f'. The file does not name its mask; the model has {backbone.attn_cfg["mask"]!r}'
-    print_log(
-        f'VMINet from {source.source}{f" [{source.state_key}]" if source.state_key else ""} '
-        f'({source.release} release): {len(names) - len(left)} of {len(names)} tensors loaded, '
-        f'{len(resized)} of them resized; {len(left)} left as initialized{module_names(left)}; '
-        f'{len(unused)} of the file not used{module_names(unused)}{note if unchecked else ""}',
-        logger='current',
-    )
+    entry = f' [{source.state_key}]' if source.state_key else ''
+    where = f'{source.source}{entry} ({source.release} release)'
+    log_loading(where, backbone, resized, left, unused, note if unchecked else '')
 
 
 def _find_prefix(state: Mapping[str, Tensor], prefix: str | None, path: str | PathLike) -> str:

@@ -6,8 +6,9 @@ from os import PathLike
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..compat.safe_load import safe_load
 from ..errors import CheckpointMismatchError
@@ -108,6 +109,33 @@ def first_few(lines: list[str], number: int = 3) -> list[str]:
 def some_names(content: Mapping) -> str:
     """The first few keys, and how many more there are."""
     return ', '.join(first_few([str(k) for k in content])) or 'nothing'
+
+
+def log_loading(
+    source: str,
+    model: nn.Module,
+    resized: list[str],
+    left: list[str],
+    unused: list[str],
+    note: str = '',
+) -> None:
+    """Log what a checkpoint gives a model.
+
+    Args:
+        source: Where the tensors are from.
+        model: The model.
+        resized: Names of tensors that are resized to fit.
+        left: Names of tensors of the model that the checkpoint does not have.
+        unused: Names of tensors of the checkpoint that the model does not have.
+        note: What to add at the end.
+    """
+    number = len(model.state_dict())
+    print_log(
+        f'{type(model).__name__} from {source}: {number - len(left)} of {number} tensors loaded, '
+        f'{len(resized)} of them resized; {len(left)} left as initialized{module_names(left)}; '
+        f'{len(unused)} of the file not used{module_names(unused)}{note}',
+        logger='current',
+    )
 
 
 def module_names(names: list[str]) -> str:

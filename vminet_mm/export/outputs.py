@@ -60,7 +60,12 @@ class Outputs(nn.Module):
 
 
 class ClassifierOutputs(Outputs):
-    """``logits`` and ``probabilities`` (B, K)."""
+    """``logits`` and ``probabilities`` (B, K).
+
+    Args:
+        model (nn.Module): The model, in evaluation mode.
+        names (Sequence[str]): Outputs to return. Defaults to (), for all.
+    """
 
     choices = ('logits', 'probabilities')
 
@@ -82,7 +87,12 @@ class ClassifierOutputs(Outputs):
 
 
 class SegmentorOutputs(Outputs):
-    """``logits`` (B, K, H, W) and ``classes`` (B, H, W), int64, of each pixel of the image."""
+    """``logits`` (B, K, H, W) and ``classes`` (B, H, W), int64, of each pixel of the image.
+
+    Args:
+        model (nn.Module): The model, in evaluation mode.
+        names (Sequence[str]): Outputs to return. Defaults to (), for all.
+    """
 
     choices = ('logits', 'classes')
     parts = ('backbone', 'neck', 'decode_head')
@@ -100,7 +110,12 @@ class SegmentorOutputs(Outputs):
 
 
 class FeatureOutputs(Outputs):
-    """The maps that backbone and neck of a detector hand to its heads, named by their stride."""
+    """The maps that backbone and neck of a detector hand to its heads, named by their stride.
+
+    Args:
+        model (nn.Module): The model, in evaluation mode.
+        names (Sequence[str]): Outputs to return. Defaults to (), for all.
+    """
 
     parts = ('backbone', 'neck')
 

@@ -54,8 +54,8 @@ class VMISABlock(BaseModule):
         channels (int): C, the channels of input and output.
         native_size (tuple[int, int]): (H0, W0), the grid on which alpha and the mask live.
         expansion (int): k; the hidden channels are D = k * C. Defaults to 2.
-        attn_cfg (dict, optional): Options of the attention, see
-            :func:`vminet_mm.models.options.parse_attn`. By default the paper's.
+        attn_cfg (dict, optional): Options of the attention, see :class:`.VMINet`; the mask is not
+            ``'hybrid'``. Defaults to None, the paper's.
         drop_path (float): Probability of dropping the branch of an image in training. Defaults
             to 0.
         norm_cfg (dict): Config of the norms. Defaults to ``dict(type='BN')``.

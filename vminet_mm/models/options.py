@@ -2,7 +2,8 @@
 
 import math
 import numbers
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from mmengine.registry import MODELS
@@ -24,42 +25,25 @@ RECURRENT_MASKS = ('readout', 'inside')
 
 
 def parse_attn(attn_cfg: Any = None, short_forms: Mapping[str, Any] | None = None) -> dict:
-    """All options of the attention, from ``attn_cfg`` and the same names given beside it.
+    """All options of the attention, from ``attn_cfg`` and from arguments of the same names.
 
-    - ``attention``: ``'vmi_sa'``, or ``'none'`` for the ablation of Fig. 4.
-    - ``form``: ``'matrix'`` (eq. 10), or ``'recurrent'`` (eq. 9; VMINet-XS-R of Table 3).
-    - ``mask``: ``'tril'``, ``'band'``, ``'block'``, ``'none'`` or, for a backbone, ``'hybrid'``
-      (Table 4).
-    - ``band_halfwidth``: Half the width of the ``'band'`` mask as a fraction of min(L, D).
-    - ``context_resize``: ``'pool'`` or ``'interpolate'``: what happens at other sizes than
-      ``img_size``, see :func:`vminet_mm.ops.context`.
-    - ``recurrent_mask``: ``'readout'`` or ``'inside'``: where the mask of the recurrent form acts.
-    - ``impl``: ``'auto'``, ``'torch'``, ``'triton'`` or ``'reference'``, see
-      :func:`vminet_mm.ops.choose_op`. The parameters are the same for all.
-    - ``proj_bn``: The blocks of the authors' first release, with a norm at their end.
-    - ``mask_padding``: Compute each image of a batch as if it were alone, whatever the others pad
-      it to, and return zeros in its padding. Sizes come with the batch, see
-      :mod:`vminet_mm.models.padding`.
+    See :class:`vminet_mm.models.VMINet` for the options, their types and their defaults.
 
     Args:
         attn_cfg: A dict of these options, or None.
-        short_forms: The same options given outside of ``attn_cfg``.
+        short_forms: The same options given outside of ``attn_cfg``, by known names.
 
     Returns:
         dict: Every option, with its default where it was not given.
 
     Raises:
-        TypeError: If there is no option of a name.
+        TypeError: If a name in ``attn_cfg`` is not that of an option.
         ValueError: If a value is out of range, or an option is given twice with different values.
     """
     attn_cfg, short_forms = {} if attn_cfg is None else attn_cfg, short_forms or {}
     if not isinstance(attn_cfg, Mapping):
         raise ValueError(f"attn_cfg must be a dict, as dict(mask='tril'), not {attn_cfg!r}")
-    for name in (*attn_cfg, *short_forms):
-        if name not in ATTN_DEFAULTS:
-            raise TypeError(
-                f'unexpected argument {name!r}; attn_cfg has {", ".join(ATTN_DEFAULTS)}'
-            )
+    check_arguments(attn_cfg, ATTN_DEFAULTS)
     for name in short_forms:
         if name in attn_cfg and attn_cfg[name] != short_forms[name]:
             raise ValueError(
@@ -77,6 +61,17 @@ def parse_attn(attn_cfg: Any = None, short_forms: Mapping[str, Any] | None = Non
     for name in ('proj_bn', 'mask_padding'):
         check_choice(name, options[name], (True, False))
     return options
+
+
+def check_arguments(given: Iterable[str], known: Collection[str]) -> None:
+    """Raise TypeError for an unknown argument; the message lists all, and the closest one."""
+    for name in given:
+        if name not in known:
+            close = get_close_matches(str(name), known, 1)
+            hint = f' (did you mean {close[0]!r}?)' if close else ''
+            raise TypeError(
+                f'unexpected argument {name!r}{hint}; the arguments are {", ".join(known)}'
+            )
 
 
 def parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:

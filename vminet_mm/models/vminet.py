@@ -1,5 +1,6 @@
 """The VMINet backbone (Table 1 of the paper)."""
 
+import inspect
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate
@@ -14,8 +15,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checkpoints.formats import STRIDE_DEFAULTS
 from ..ops import stage_masks
+from .backbone import StrictBackbone, eval_batch_norms
 from .block import ConvBN, VMISABlock, fold_norm
 from .options import (
+    ATTN_DEFAULTS,
+    check_arguments,
     check_choice,
     check_count,
     check_fraction,
@@ -28,11 +32,10 @@ from .options import (
     parse_strides,
 )
 from .padding import cells, image_sizes, maps_by_size, zero_padding
-from .pretrained import StrictlyPretrained
 
 
 @MODELS.register_module()
-class VMINet(StrictlyPretrained):
+class VMINet(StrictBackbone):
     """VMINet, a hierarchical backbone with output strides 4, 8, 16 and 32, or others.
 
     From "A Separable Self-attention Inspired by the State Space Model for Computer Vision"
@@ -46,9 +49,28 @@ class VMINet(StrictlyPretrained):
         in_channels (int): Channels of the input image. Defaults to 3.
         out_indices (int | Sequence[int]): Stages whose outputs are returned, from 0; negative ones
             count from the end. Defaults to ``(3,)``.
-        attn_cfg (dict | None): Options of the attention: ``attention``, ``form``, ``mask``,
-            ``band_halfwidth``, ``context_resize``, ``recurrent_mask``, ``impl``, ``proj_bn`` and
-            ``mask_padding``, see :func:`vminet_mm.models.options.parse_attn`. Defaults to None.
+        attn_cfg (dict | None): Options of the attention. Defaults to None, the defaults of all:
+
+            - ``attention`` (str): ``'vmi_sa'``, or ``'none'`` for the ablation of Fig. 4. Defaults
+              to ``'vmi_sa'``.
+            - ``form`` (str): ``'matrix'`` (eq. 10), or ``'recurrent'`` (eq. 9; VMINet-XS-R of
+              Table 3). Defaults to ``'matrix'``.
+            - ``mask`` (str): ``'tril'``, ``'band'``, ``'block'``, ``'none'`` or ``'hybrid'``
+              (Table 4). Defaults to ``'tril'``.
+            - ``band_halfwidth`` (float): Half the width of the ``'band'`` mask as a fraction of
+              min(L, D). Defaults to 0.5.
+            - ``context_resize`` (str): ``'pool'`` or ``'interpolate'``, for other sizes than
+              ``img_size``; see :func:`vminet_mm.ops.context`. Defaults to ``'pool'``.
+            - ``recurrent_mask`` (str): Where the mask of the recurrent form acts, ``'readout'`` or
+              ``'inside'`` the sum. Defaults to ``'readout'``.
+            - ``impl`` (str): ``'auto'``, ``'torch'``, ``'triton'`` or ``'reference'``, with the
+              same parameters; see :func:`vminet_mm.ops.choose_op`. Defaults to ``'auto'``.
+            - ``proj_bn`` (bool): Blocks of the authors' first release, which end with a norm.
+              Defaults to False.
+            - ``mask_padding`` (bool): Compute each image of a batch as if it were alone, whatever
+              the others pad it to, and return zeros in its padding. The sizes come with the batch,
+              see :mod:`vminet_mm.models.padding`. Defaults to False.
+
         channels_last (bool | str): Compute in that memory format. ``'auto'`` does so on the CPU,
             where it is faster, and uncompiled in half precision on CUDA, where it takes fewer
             passes over memory, and hands out the format of the input; with True the outputs have
@@ -67,13 +89,15 @@ class VMINet(StrictlyPretrained):
         init_cfg (dict | list[dict] | None): ``dict(type='Pretrained', checkpoint=...)`` takes a
             published, mmpretrain or bare checkpoint, strictly; ``prefix`` and ``ema`` are as in
             :func:`vminet_mm.checkpoints.load_backbone`. Defaults to None.
-        **short_forms: ``stem_stride`` (2) and ``strides`` (2, 2, 2, 2), of the stem and of what
-            stands before each stage: with 1 and (1, 2, 2, 2) the maps of a 32 x 32 image have edges
-            of 32, 16, 8 and 4. And the options of ``attn_cfg`` by themselves: ``mask='band'``
-            stands for ``attn_cfg=dict(mask='band')``.
+        stem_stride (int): Stride of the stem, 1 to 3. Defaults to 2.
+        strides (Sequence[int]): Strides of the down-sampling before each stage, 1 to 3. With
+            ``stem_stride=1`` and ``(1, 2, 2, 2)`` the maps of a 32 x 32 image have edges of 32, 16,
+            8 and 4. Defaults to ``(2, 2, 2, 2)``.
+        **short_forms: The options of ``attn_cfg`` as arguments of their own: ``mask='band'`` stands
+            for ``attn_cfg=dict(mask='band')``. The two strides above are also taken from here.
 
     Raises:
-        TypeError: For an unknown argument.
+        TypeError: For an unknown argument; the message lists all.
         ValueError: For an unknown name or an option out of range.
     """
 
@@ -114,6 +138,7 @@ class VMINet(StrictlyPretrained):
         check_fraction('drop_path_rate', drop_path_rate, below=1)
         check_norm(norm_cfg)
         self.channels_last = channels_last
+        check_arguments(short_forms, self.argument_names())
         given = {name: short_forms.pop(name) for name in STRIDE_DEFAULTS if name in short_forms}
         self.strides = parse_strides(given)
         self.out_strides = list(accumulate(self.strides, mul))[1:]
@@ -133,6 +158,12 @@ class VMINet(StrictlyPretrained):
         self._freeze_stages()
         if is_distributed():
             keep_gradient_strides(self)
+
+    @classmethod
+    def argument_names(cls) -> list[str]:
+        """All arguments of the constructor, the short forms of ``attn_cfg`` included."""
+        plain = [name for name in inspect.signature(cls).parameters if name != 'short_forms']
+        return [*plain, *STRIDE_DEFAULTS, *ATTN_DEFAULTS]
 
     def _build_stages(
         self, img_size: tuple[int, int], drop_path_rate: float, block_options: dict
@@ -211,35 +242,21 @@ class VMINet(StrictlyPretrained):
         super().train(mode)
         self._freeze_stages()
         if self.norm_eval:
-            for module in (self.stem, self.stages, *self._pretrained_norm()):
-                for norm in module.modules():
-                    if isinstance(norm, _BatchNorm):
-                        norm.eval()
+            eval_batch_norms(self.stem, self.stages, *self._pretrained_norm())
         return self
 
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Layer of a parameter, for layer-wise learning rate decay.
+    def block_of(self, name: str) -> int | None:
+        """The block of a parameter, from 1, each with the down-sampling before it; 0 for the stem.
 
-        The stem is layer 0, the blocks follow, each with the down-sampling before it, and the last
-        layer holds the norms of the outputs and whatever stands behind the backbone.
-
-        Args:
-            param_name (str): The name of the parameter.
-            prefix (str): Where the backbone lies in the model, such as ``'backbone.'``. Defaults
-                to ``''``.
-
-        Returns:
-            tuple[int, int]: The layer, from 0, and the number of layers.
+        None for the norms of the outputs.
         """
-        depths = self.arch['depths']
-        number = sum(depths) + 2
-        part, *rest = param_name.removeprefix(prefix).split('.')
-        if not param_name.startswith(prefix) or part not in ('stem', 'stages'):
-            return number - 1, number
+        part, *rest = name.split('.')
+        if part not in ('stem', 'stages'):
+            return None
         if part == 'stem':
-            return 0, number
-        stage, index = int(rest[0]), int(rest[1])
-        return min(sum(depths[:stage]) + max(index, 1), number - 2), number
+            return 0
+        stage, index, depths = int(rest[0]), int(rest[1]), self.arch['depths']
+        return min(sum(depths[:stage]) + max(index, 1), sum(depths))
 
     def switch_to_deploy(self) -> None:
         """Fold batch norms, s0, and W1 with W2, in place and for inference only.

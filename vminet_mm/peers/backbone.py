@@ -4,20 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..checkpoints import load_peer
+from ..models.backbone import StrictBackbone, eval_batch_norms
 from ..models.options import (
     check_choice,
     check_fraction,
     check_init_cfg,
     parse_out_indices,
 )
-from ..models.pretrained import StrictlyPretrained
 
 
-class PeerBackbone(StrictlyPretrained):
+class PeerBackbone(StrictBackbone):
     """A backbone of another paper: archs by name, parts that stay as they are, strict checkpoints.
 
     Args:
@@ -74,30 +73,6 @@ class PeerBackbone(StrictlyPretrained):
         """Names of the modules whose maps (B, C, H, W), or tokens, show what a model looks at."""
         return []
 
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Layer of a parameter, for layer-wise learning rate decay.
-
-        What embeds the image is layer 0, the blocks follow, each stage's last one with the
-        down-sampling behind it, and the last layer holds the norms of the outputs and whatever
-        stands behind the backbone.
-
-        Args:
-            param_name (str): The name of the parameter.
-            prefix (str): Where the backbone lies in the model, such as ``'backbone.'``. Defaults
-                to ``''``.
-
-        Returns:
-            tuple[int, int]: The layer, from 0, and the number of layers.
-        """
-        last = sum(self.arch.get('depths', [self.arch.get('num_layers')])) + 1
-        own = param_name.startswith(prefix)
-        depth = self.block_of(param_name.removeprefix(prefix)) if own else None
-        return last if depth is None else depth, last + 1
-
-    def block_of(self, name: str) -> int | None:
-        """The block of a parameter, from 1; 0 for the image's embedding, None behind the blocks."""
-        raise NotImplementedError
-
     def freeze_stages(self) -> None:
         """Take the gradients of the frozen stages away, and their norms' statistics.
 
@@ -118,9 +93,7 @@ class PeerBackbone(StrictlyPretrained):
         super().train(mode)
         self.freeze_stages()
         if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            eval_batch_norms(self)
         return self
 
 
@@ -176,6 +149,11 @@ class Linear2d(nn.Conv2d):
     """A linear layer over the channels of (B, C, H, W).
 
     Its checkpoints may have the weight as (C_out, C_in), as of a linear layer.
+
+    Args:
+        in_channels (int): C of the input.
+        out_channels (int): C of the output.
+        bias (bool): Add a bias. Defaults to True.
     """
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:

@@ -68,7 +68,11 @@ class EVSSBlock(Recomputable):
 
 
 class ChannelAttention(nn.Module):
-    """Channels weighted by their means after a layer norm (``BiAttn`` in the authors' code)."""
+    """Channels weighted by their means after a layer norm (``BiAttn`` in the authors' code).
+
+    Args:
+        channels (int): C of input and output.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -116,7 +120,11 @@ class InvertedResidual(Recomputable):
 
 
 class SqueezeExcite(nn.Module):
-    """Channels weighted by their means."""
+    """Channels weighted by their means.
+
+    Args:
+        channels (int): C of input and output.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -130,7 +138,11 @@ class SqueezeExcite(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Down-sampling by 2: the four pixels of a square one after the other, norm, linear layer."""
+    """Down-sampling by 2: the four pixels of a square one after the other, norm, linear layer.
+
+    Args:
+        channels (int): C of the input.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -23,7 +23,12 @@ from .lvt_attention import (
 
 
 class LinearMlp(nn.Module):
-    """Two linear layers with a GELU between them."""
+    """Two linear layers with a GELU between them.
+
+    Args:
+        channels (int): C of input and output.
+        ratio (int): Inner channels over C.
+    """
 
     def __init__(self, channels: int, ratio: int) -> None:
         super().__init__()
@@ -36,7 +41,12 @@ class LinearMlp(nn.Module):
 
 
 class ConvolutionalMlp(nn.Module):
-    """Two linear layers with a depth-wise 3 x 3 convolution and a GELU between them."""
+    """Two linear layers with a depth-wise 3 x 3 convolution and a GELU between them.
+
+    Args:
+        channels (int): C of input and output.
+        ratio (int): Inner channels over C.
+    """
 
     def __init__(self, channels: int, ratio: int) -> None:
         super().__init__()
@@ -52,7 +62,15 @@ class ConvolutionalMlp(nn.Module):
 
 
 class Block(Recomputable):
-    """A transformer block on (B, H, W, C): x + attention(LN(x)), then x + MLP(LN(x))."""
+    """A transformer block on (B, H, W, C): x + attention(LN(x)), then x + MLP(LN(x)).
+
+    Args:
+        channels (int): C of input and output.
+        attention (nn.Module): Maps (B, H, W, C) to the same shape.
+        mlp (nn.Module): Maps (B, H, W, C) to the same shape.
+        drop_path (float): Probability to drop a branch.
+        with_cp (bool): Recompute in the backward pass.
+    """
 
     def __init__(
         self, channels: int, attention: nn.Module, mlp: nn.Module, drop_path: float, with_cp: bool
@@ -71,7 +89,13 @@ class Block(Recomputable):
 
 
 class PatchEmbed(nn.Module):
-    """A convolution whose patches overlap, and a layer norm."""
+    """A convolution whose patches overlap, and a layer norm.
+
+    Args:
+        in_channels (int): C of the input.
+        channels (int): C' of the output.
+        stride (int): Stride of the convolution, whose kernel has 2 * stride - 1 pixels.
+    """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()

@@ -52,7 +52,11 @@ class ConvolutionalSelfAttention(nn.Module):
 
 
 class AtrousQuery(nn.Module):
-    """The sum of one depth-wise 3 x 3 convolution at three dilations, a SiLU after each."""
+    """The sum of one depth-wise 3 x 3 convolution at three dilations, a SiLU after each.
+
+    Args:
+        channels (int): C of input and output.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()

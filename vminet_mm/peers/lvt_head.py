@@ -16,7 +16,12 @@ TOKEN_WEIGHT = 0.5  # of the tokens' scores beside the class token's
 
 
 class ClassAttention(nn.Module):
-    """Attention of the class token, the first one, to all tokens."""
+    """Attention of the class token, the first one, to all tokens.
+
+    Args:
+        channels (int): C of the tokens.
+        num_heads (int): Number of heads, a divisor of C.
+    """
 
     def __init__(self, channels: int, num_heads: int) -> None:
         super().__init__()
@@ -36,7 +41,12 @@ class ClassAttention(nn.Module):
 
 
 class ClassBlock(nn.Module):
-    """A transformer block that changes the class token alone."""
+    """A transformer block that changes the class token alone.
+
+    Args:
+        channels (int): C of the tokens.
+        num_heads (int): Number of heads, a divisor of C.
+    """
 
     def __init__(self, channels: int, num_heads: int) -> None:
         super().__init__()

@@ -63,7 +63,11 @@ class VSSBlock(Recomputable):
 
 
 class Mlp(nn.Module):
-    """Two linear layers over the channels with a GELU between them."""
+    """Two linear layers over the channels with a GELU between them.
+
+    Args:
+        channels (int): C of input and output.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
