@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from table_inputs import ACCURACY, CONFIGS, METAFILES, XS, benchmark_file, one_row, write_run
 
 from vminet_mm.analysis.our_numbers import NOT_TRAINED, fill_accuracy, fill_facts
-from vminet_mm.analysis.paper_formats import LEGEND, LINE, to_csv, to_json, to_markdown
+from vminet_mm.analysis.paper_formats import LEGEND, LINES, to_csv, to_json, to_markdown
 from vminet_mm.analysis.paper_tables import Column, Row, read_tables
 from vminet_mm.analysis.run_results import find_runs
 
@@ -28,9 +29,9 @@ def test_all_six_tables_with_known_columns_and_a_config_for_each_model_of_ours()
             assert bool(row.config) == row.model.startswith('VMINet')
 
 
-def test_the_papers_rows_are_whole_and_stand_before_those_added() -> None:
+def test_the_papers_rows_are_whole_and_stand_before_the_others() -> None:
     tables = read_tables()
-    own = [[row for row in table.rows if not row.added] for table in tables]
+    own = [[row for row in table.rows if row.part == 'rows'] for table in tables]
     assert [len(rows) for rows in own] == [4, 27, 6, 5, 13, 8]
     for table, rows in zip(tables, own, strict=True):
         assert table.rows[: len(rows)] == rows
@@ -40,6 +41,49 @@ def test_the_papers_rows_are_whole_and_stand_before_those_added() -> None:
     assert list(swin.paper.values()) == [48, 267, 42.7, 65.2, 46.8, 39.3, 62.2, 42.2]
     first = [rows[0].model for rows in own]
     assert first[1:3] + first[4:] == ['PVTv2-B0', 'Vim-Ti', 'ResNet-18', 'ResNet-50']
+
+
+def test_what_is_the_papers_is_not_among_what_was_added() -> None:
+    tables = read_tables()
+    for table in tables:
+        for row in table.rows:
+            assert bool(row.paper) is (row.part != 'added'), row.model
+    (ablation,) = [row for row in tables[3].rows if row.part == 'text']
+    assert (ablation.model, ablation.paper) == ('VMINet-S, no attention (Fig. 4)', dict(top1=78.3))
+    own = {row.model: row.paper for row in tables[4].rows if row.part == 'rows'}
+    again = {row.model: row.paper for row in tables[4].rows if row.part == 'again'}
+    assert again == {f'VMINet-{arch}, FPN': own[f'VMINet-{arch}'] for arch in ('XS', 'S', 'B')}
+
+
+@pytest.mark.parametrize(
+    ('number', 'lines'), [(1, []), (2, ['added']), (4, ['text']), (5, ['again', 'added'])]
+)
+def test_lines_stand_above_the_parts_of_a_table(number: int, lines: list[str]) -> None:
+    text = to_markdown(read_tables([number]))
+    assert [part for part, line in LINES.items() if f'| {line} |' in text] == lines
+    assert [text.index(LINES[part]) for part in lines] == sorted(
+        map(text.index, map(LINES.get, lines))
+    )
+    if number == 4:
+        assert text.index('hybrid') < text.index(LINES['text']) < text.index('no attention')
+
+
+def test_rows_with_numbers_of_other_models_have_notes() -> None:
+    tables = read_tables()
+    rows = {row.model: row for row in tables[4].rows}
+    pvt, vim = rows['PVT-T'], rows['Vim-Ti']
+    same = {name for name, value in pvt.paper.items() if vim.paper[name] == value}
+    assert same == {'mask_ap50', 'mask_ap75'}
+    assert pvt.notes == ["the paper's AP50 and AP75 of the masks are those of its Vim-Ti"]
+    apart = [
+        row
+        for row in tables[1].rows
+        if row.part == 'rows'
+        and abs(row.reported.get('params', row.paper['params']) - row.paper['params']) > 1
+    ]
+    assert [row.model for row in apart] == ['LVT', 'VMamba-T']
+    for row in apart:
+        assert any(f'{row.reported["params"]:g} M' in note for note in row.notes)
 
 
 def test_there_is_no_table_7() -> None:
@@ -91,14 +135,31 @@ def test_a_deviation_knows_what_the_paper_printed(
     assert row.is_marked(column) is bool(deviation)
 
 
+@pytest.mark.parametrize('arch', ['xs', 's', 'b'])
+def test_deviations_of_table_5_in_the_docs_are_the_tools(arch: str) -> None:
+    page = (CONFIGS.parent / 'docs/reproduction.md').read_text()
+    line = next(x for x in page.splitlines() if re.match(rf'\| {arch.upper()} \| \d+ M, \d+ G', x))
+    cells = []
+    for neck in ('sfp', 'fpn'):
+        table, row = one_row(5, f'VMINet-{arch.upper()}{", FPN" if neck == "fpn" else ""}')
+        counts = METAFILES[f'mask-rcnn_vminet-{arch}_{neck}_1x_coco']['Metadata']
+        row.ours.update(params=counts['Parameters'] / 1e6, macs=counts['FLOPs'] / 1e9)
+        params, macs = (row.deviation(column) for column in table.of_kind('count'))
+        said = [f'{d:+.1f} %' if d else '=' for d in (params, macs)]
+        cells.append(
+            f'{row.ours["params"]:.2f} M ({said[0]}), {row.ours["macs"]:.1f} G ({said[1]})'
+        )
+    assert [cell.strip() for cell in line.split('|')[3:-1]] == cells
+
+
 def test_markdown() -> None:
     table, row = one_row(5, 'VMINet-B, FPN')
     row.ours.update(params=47.875338, macs=268.427819)
     lines = to_markdown([table]).splitlines()
     assert lines[0] == '### Table 5: Mask R-CNN 1x on COCO (800 x 1280)'
     parts = [[c.strip() for c in line.split('|')[1:-1]] for line in lines[2:6]]
-    head, rule, line, cells = parts  # a row that we added stands below a line
-    assert line == [LINE, *[''] * (len(head) - 1)]
+    head, rule, line, cells = parts  # a row beside another model stands below a line
+    assert line == [LINES['again'], *[''] * (len(head) - 1)]
     assert head[:5] == ['model', 'params (M): paper', 'ours', 'FLOPs (G): paper', 'ours']
     assert set(rule) == {'---'}
     assert len(head) == len(rule) == len(cells)
@@ -112,7 +173,7 @@ def test_markdown_tells_the_run_and_what_others_report(tmp_path: Path) -> None:
     table, row = one_row(2, 'VMINet-XS')
     fill_accuracy([table], find_runs(tmp_path), CONFIGS)
     text = to_markdown([table])
-    assert LINE not in text
+    assert not any(line in text for line in LINES.values())
     assert '| 78.6 | 78.0 (-0.7 %) |' in text
     assert '| 78.6 % top-1 [yws-wxs/VMINet] |' in text
     assert f'{tmp_path}, {XS}.py: best top-1 78.0 at epoch 300 (no checkpoint' in text

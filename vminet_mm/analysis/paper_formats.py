@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from .our_numbers import NOT_TRAINED
-from .paper_tables import TOLERANCE, Column, Row, Table
+from .paper_tables import PARTS, TOLERANCE, Column, Row, Table
 
 ABSENT = '-'
-LINE = '*added by us:*'
+LINES = {  # above the rows of a part of a table
+    'text': "*from the paper's text and figures:*",
+    'again': "*the paper's rows once more, beside another model of ours:*",
+    'added': '*added by us:*',
+}
 LEGEND = f"""\
 `-`: of the paper, not printed there; of ours, not measured in this run. `=`: the same with the
 decimals that the paper prints. `!`: more than {TOLERANCE:g} % off the paper's. FLOPs are
@@ -28,10 +32,11 @@ def _table_to_markdown(table: Table) -> str:
     for column in table.columns:
         head += [f'{_title(column)}: paper', 'ours']
     head += ['ours is of', 'reported elsewhere']
-    body = [_cells(row, table.columns) for row in table.rows if not row.added]
-    added = [_cells(row, table.columns) for row in table.rows if row.added]
-    if added:
-        body += [[LINE, *[''] * (len(head) - 1)], *added]
+    body = []
+    for part in PARTS:
+        rows = [_cells(row, table.columns) for row in table.rows if row.part == part]
+        line = [[LINES[part], *[''] * (len(head) - 1)]] if rows and part in LINES else []
+        body += [*line, *rows]
     lines = [f'### Table {table.number}: {table.title}', '']
     lines += ['| ' + ' | '.join(cells) + ' |' for cells in [head, ['---'] * len(head), *body]]
     notes = [*table.notes, *_row_notes(table)]
@@ -118,7 +123,7 @@ def _run_text(row: Row, columns: list[Column]) -> str:
 def to_records(tables: list[Table]) -> list[dict]:
     """The tables as one flat record per number.
 
-    Each has ``table``, ``model``, ``added`` (it is none of the paper's rows), ``ours_is_of``,
+    Each has ``table``, ``model``, ``part`` (one of ``PARTS`` of paper_tables), ``ours_is_of``,
     ``quantity``, ``unit``, ``paper``, ``ours``, ``deviation_percent``, ``marked``, ``reported``,
     ``reported_by``, ``notes`` and ``run``; None is what there is not.
     """
@@ -126,7 +131,7 @@ def to_records(tables: list[Table]) -> list[dict]:
         {
             'table': table.number,
             'model': row.model,
-            'added': row.added,
+            'part': row.part,
             'ours_is_of': row.config or row.measure or None,
             'quantity': column.name,
             'unit': column.unit or None,

@@ -1,8 +1,9 @@
 """Tables 1 to 6 of the paper, with a location beside each of its numbers for ours.
 
 The numbers of the paper are in ``paper_tables.json``, in the units that its ``columns`` name: under
-``rows`` the paper's own rows in its order, under ``added`` those that we set beside them. What
-others report of their own models stands apart, with its source.
+``rows`` the paper's own rows in its order, under ``text`` what its text and figures say besides,
+under ``again`` rows of the table once more, beside another model of ours, and under ``added`` what
+we set beside them. What others report of their own models stands apart, with its source.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 NUMBERS = Path(__file__).with_name('paper_tables.json')
+PARTS = ('rows', 'text', 'again', 'added')  # of a table, in this order
 TOLERANCE = 2.0  # per cent; a deviation above it is marked
 
 
@@ -56,7 +58,7 @@ class Row:
             has it.
         changes: What differs from that config in its ``model``.
         size: Height and width in pixels that it is counted at, where not the table's.
-        added: It is none of the paper's rows of this table, but was added by us.
+        part: Which of :data:`PARTS` of the table it stands in.
         benchmark: Its name for ``tools/analysis_tools/benchmark.py``.
         paper: The paper's values by the columns' names.
         ours: Our values likewise.
@@ -70,7 +72,7 @@ class Row:
     measure: str = ''
     changes: dict = field(default_factory=dict)
     size: int | None = None
-    added: bool = False
+    part: str = 'rows'
     benchmark: str = ''
     paper: dict[str, Any] = field(default_factory=dict)
     ours: dict[str, Any] = field(default_factory=dict)
@@ -105,7 +107,7 @@ class Row:
 
 @dataclass
 class Table:
-    """A table of the paper: its columns, its rows and then those added, and notes."""
+    """A table of the paper: its columns, its rows by :data:`PARTS`, and notes."""
 
     number: int
     title: str
@@ -138,16 +140,13 @@ def read_tables(numbers: Iterable[int] | None = None) -> list[Table]:
                 replace(columns[name], printed=printed)
                 for name, printed in tables[number]['columns'].items()
             ],
-            rows=[
-                *(_read_row(row) for row in tables[number]['rows']),
-                *(_read_row(row, added=True) for row in tables[number].get('added', [])),
-            ],
+            rows=[_read_row(row, part) for part in PARTS for row in tables[number].get(part, [])],
             notes=tables[number].get('notes', []),
         )
         for number in numbers
     ]
 
 
-def _read_row(content: dict, added: bool = False) -> Row:
+def _read_row(content: dict, part: str) -> Row:
     note = content.pop('note', None)
-    return Row(**content, added=added, notes=[note] if note else [])
+    return Row(**content, part=part, notes=[note] if note else [])
