@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from tiny_configs import tiny_config, write_model
 from torch import Tensor, nn
 
@@ -295,15 +294,6 @@ def test_other_backbones_of_the_package(
     for heat in explain(loaded, sample, chosen, Settings()).maps.values():
         assert heat.shape == sample.picture.shape[:2]
         assert np.isfinite(heat).all() and heat.max() > 0
-
-
-def test_a_model_of_tokens(picture: Path) -> None:
-    cfg = Config.fromstring("_base_ = ['mmpretrain::deit/deit-tiny_4xb256_in1k.py']", '.py')
-    loaded = LoadedModel.of(load_model(cfg, None, device='cpu'))
-    (layers,) = choose_layers([loaded.model], ['backbone.layers.11.ln1'])
-    found = explain(loaded, loaded.read(picture), layers, Settings())
-    (heat,) = found.maps.values()
-    assert heat.shape == (224, 224) and heat.max() == pytest.approx(1, abs=1e-4)
 
 
 def test_picture_is_the_image_in_rgb(picture: Path) -> None:
