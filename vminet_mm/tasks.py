@@ -1,6 +1,7 @@
 """Detection, segmentation and classification: what differs between them, in one table."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
@@ -195,3 +196,14 @@ def task_of(cfg: Mapping[str, Any], name: str = 'the config') -> Task:
     if scope not in SCOPES:
         raise ConfigError(f'{name} has default_scope {scope!r}; it must be one of {SCOPES_TEXT}')
     return SCOPES[scope]
+
+
+def model_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a config's model with its ``data_preprocessor``, which mmpretrain puts beside it.
+
+    If both have one, the model's counts, as in MMEngine's runner. Empty if there is no model.
+    """
+    model = deepcopy(cfg.get('model') or {})
+    if cfg.get('data_preprocessor'):
+        model.setdefault('data_preprocessor', deepcopy(cfg['data_preprocessor']))
+    return model

@@ -13,10 +13,9 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
 from vminet_mm.analysis.complexity import quiet
-from vminet_mm.engine.config import model_config
 from vminet_mm.models import VMINet
 from vminet_mm.peers.backbone import PeerBackbone
-from vminet_mm.tasks import SEGMENTATION
+from vminet_mm.tasks import SEGMENTATION, model_config
 
 from . import batches
 from .errors import NotApplicableError, TrialError

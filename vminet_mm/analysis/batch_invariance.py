@@ -29,6 +29,7 @@ from ..errors import ConfigError
 from ..inference import load_model
 from ..models import VMINet, set_image_sizes
 from ..models.padding import image_sizes, resize
+from ..tasks import model_config
 from .complexity import quiet
 from .latency import device_clock, median_ratio, quartiles, time_in_turn
 
@@ -83,6 +84,7 @@ class Study:
     """
 
     def __init__(self, cfg: Config, checkpoint: str | None = None, device: str = 'auto') -> None:
+        cfg.model = model_config(cfg)
         if not cfg.model.get('data_preprocessor') or cfg.model.backbone.type != VMINet.__name__:
             raise ConfigError('the config must have a VMINet as backbone, and a data_preprocessor')
         preprocessor = cfg.model.data_preprocessor

@@ -32,7 +32,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 
 import torch
@@ -46,7 +45,7 @@ from torch import Tensor, nn
 from ..models import VMISA, VMINet
 from ..models.channels import input_channels
 from ..ops import choose_op
-from ..tasks import DETECTION, task_of
+from ..tasks import DETECTION, model_config, task_of
 from .scan_counts import COUNTED_SCAN, ScanCounter, count_scans
 
 
@@ -153,7 +152,7 @@ def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Compl
     task = task_of(cfg)
     scope, shape = task.scope, tuple(shape or task.image_size)
     with DefaultScope.overwrite_default_scope(scope), quiet(), torch.no_grad():
-        model = MODELS.build(_without_suppression(cfg.model)).eval()
+        model = MODELS.build(_without_suppression(model_config(cfg))).eval()
         _define_attention(model)
         _without_padding(model)
         rois = _watch_rois(model)
@@ -199,8 +198,7 @@ class _TensorMode(nn.Module):
 
 
 def _without_suppression(model_cfg: dict) -> dict:
-    """A copy of a model's config whose RPN, if there is one, keeps ``max_per_img`` proposals."""
-    model_cfg = deepcopy(model_cfg)
+    """A model's config whose RPN, if there is one, keeps ``max_per_img`` proposals."""
     rpn = (model_cfg.get('test_cfg') or {}).get('rpn')
     if rpn:
         rpn.update(nms=dict(type='nms', iou_threshold=1.0), min_bbox_size=-1)

@@ -23,9 +23,8 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from tqdm import tqdm
 
-from ..engine.config import model_config
 from ..models.channels import input_channels
-from ..tasks import task_of
+from ..tasks import model_config, task_of
 from .benchmark import Settings, machine, time_with_progress
 from .benchmark_report import Measurement, Report, make_report
 from .complexity import quiet

@@ -1,16 +1,18 @@
-"""What fails in a data pipeline names the image, and why it cannot be read.
+"""Errors of data pipelines name the image, and the reason why it cannot be read.
 
 Upstream raises whatever a transform raises: an assertion of OpenCV's C++ for an empty file, a bare
 AssertionError for a mask of a wrong size; from a worker of a data loader inside of a whole stack.
 """
 
+import io
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import DataError, error_text, one_line
+from ..errors import DataError, InputError, error_text
 from .patching import wrap
 
 FIX = 'fix or remove it; vminet_mm check-data CONFIG finds all such'
@@ -101,16 +103,42 @@ def why_unreadable(path: str | Path) -> str | None:
     """Why an image cannot be read; None if Pillow reads it or it is not on this machine."""
     if '://' in str(path):
         return None
-    path = Path(path)
-    if not path.is_file():
-        return 'it is a folder' if path.is_dir() else 'there is no such file'
-    if path.stat().st_size == 0:
-        return 'the file is empty'
     try:
-        with Image.open(path) as image:
+        read_whole(path)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def read_whole(path: str | os.PathLike, any_kind: bool = False) -> bytes:
+    """The content of an image file that Pillow can decode to its end.
+
+    OpenCV fills the missing part of a truncated file with gray and warns on stderr alone.
+
+    Args:
+        path: The file.
+        any_kind: Accept a file of a kind that Pillow does not know.
+
+    Raises:
+        InputError: With the reason, if the file cannot be read, or not to its end.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError('there is no such file') from None
+    except IsADirectoryError:
+        raise InputError('it is a folder') from None
+    except OSError as error:
+        raise InputError(f'it cannot be opened ({error.strerror or error})') from None
+    if not content:
+        raise InputError('the file is empty')
+    try:
+        with Image.open(io.BytesIO(content)) as image:
             image.load()
     except UnidentifiedImageError:
-        return 'it is no image, or of a kind that is not read'
+        if not any_kind:
+            raise InputError('it is no image, or of a kind that is not read') from None
     except Exception as error:  # decoders raise errors of many kinds on damaged files
-        return f'it is truncated, damaged or too large ({one_line(error)[:120]})'
-    return None
+        reason = error_text(error, 120)
+        raise InputError(f'it is truncated, damaged or too large ({reason})') from None
+    return content

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from ..files import shipped
+from ..tasks import model_config
 from .patching import mark_active, wrap
 
 NAME = __name__.partition('.')[0]
@@ -67,10 +68,8 @@ def _model_in_its_scope(
     from mmengine.runner import load_checkpoint
 
     cfg = get_config(cfg_path, pretrained)
-    if 'data_preprocessor' in cfg:  # of mmpretrain
-        cfg.model.data_preprocessor = cfg.data_preprocessor
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = MODELS.build(cfg.model, default_args=kwargs)
+        model = MODELS.build(model_config(cfg), default_args=kwargs)
     if pretrained:
         load_checkpoint(model, cfg.model_path)
         model._is_init = True  # or a runner would start from random weights again

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..compat.data_errors import FIX
 from ..errors import DataError
+from .pictures import loaded_size
 
 
 @DATASETS.register_module()
@@ -66,20 +67,15 @@ class ADE20KLayoutDataset(ADE20KDataset):
 
 def _check_kind(path: str, image: str) -> None:
     """Raise unless a label map has, by its header, one channel of 8 bits and its image's size."""
-    mode, size = _header(path)
-    if mode not in ('', 'L', 'P'):
+    try:
+        with Image.open(path) as file:
+            mode, size = file.mode, file.size
+    except Exception:  # decoders raise errors of many kinds; loading reports them
+        return
+    if mode not in ('L', 'P'):
         raise DataError(f'{path} is {mode}; a label map has one channel of 8 bits; {FIX}')
     if 1 in size:
         raise DataError(f'{path} has a single row or column, which mmseg does not read; {FIX}')
-    of_image = _header(image)[1]
-    if size and of_image and sorted(size) != sorted(of_image):  # photos may be turned
-        raise DataError(f'{path} is {size}, its image {of_image}; {FIX}')
-
-
-def _header(path: str) -> tuple[str, tuple[int, ...]]:
-    """Mode and size (width, height); both empty for an invalid file, which loading reports."""
-    try:
-        with Image.open(path) as file:
-            return file.mode, file.size
-    except Exception:  # decoders raise all kinds of errors on broken files
-        return '', ()
+    of_image = loaded_size(image)
+    if of_image and sorted(size) != sorted(of_image[0]):  # in whichever orientation it is read
+        raise DataError(f'{path} is {size}, its image {of_image[0]}; {FIX}')

@@ -1,7 +1,6 @@
 """Batches that cannot be trained with: of one image for a pooled norm, or of another size."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
@@ -11,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from ..errors import ConfigError
+from ..tasks import model_config
 
 
 def images_per_iteration(loader: DataLoader) -> int | None:
@@ -47,7 +47,7 @@ def require_norms_fed_by(cfg: Config, number: int) -> None:
     if not isinstance(batch_size, int) or (batch_size > 1 and rest % batch_size != 1):
         return
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        _require_two(MODELS.build(deepcopy(cfg.model)), batch_size, rest)
+        _require_two(MODELS.build(model_config(cfg)), batch_size, rest)
 
 
 def _require_two(model: nn.Module, batch_size: object, number: int) -> None:

@@ -3,12 +3,11 @@
 import os
 import traceback
 from collections.abc import Callable, Collection
-from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import MODELS, OPTIMIZERS
 
 from ..compat.own_configs import PREFIX
@@ -155,14 +154,6 @@ def require_parts(cfg: Config, names: Collection[str]) -> None:
             f'default_scope is {scope!r}, and there is no such package; '
             f'it is {SCOPES_TEXT}, which pip installs'
         )
-
-
-def model_config(cfg: Config) -> ConfigDict:
-    """A copy of a config's model, with the ``data_preprocessor`` that mmpretrain has beside it."""
-    model = deepcopy(cfg.model)
-    if cfg.get('data_preprocessor'):
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    return model
 
 
 def require_optimizer(cfg: Config) -> None:

@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION, task_of
+from ..tasks import CLASSIFICATION, DETECTION, SEGMENTATION, model_config, task_of
 from .detectors import paste
 from .session import open_session, read_metadata, read_pixels
 
@@ -48,7 +48,7 @@ class OnnxModel(nn.Module):
             )
         self.names = [output.name for output in self.session.get_outputs()]
         self._require_outputs(path)
-        preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+        preprocessor = model_config(cfg).get('data_preprocessor') or {}
         kind = dict(type=task.preprocessor) | dict(preprocessor)
         with DefaultScope.overwrite_default_scope(task.scope):
             self.data_preprocessor = MODELS.build(kind)

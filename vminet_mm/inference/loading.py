@@ -14,11 +14,11 @@ from mmengine.registry import DATASETS, DefaultScope
 from torch import nn
 
 from ..datasets.config_parts import leaf_datasets
-from ..engine.config import SUFFIXES, load_config, model_config
+from ..engine.config import SUFFIXES, load_config
 from ..engine.weights import build_model, load_weights
 from ..errors import ConfigError
 from ..models import switch_to_deploy
-from ..tasks import task_of
+from ..tasks import model_config, task_of
 from .colors import class_colors
 from .predictions import KINDS
 from .predictor import Predictor

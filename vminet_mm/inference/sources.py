@@ -1,7 +1,6 @@
 """Inputs of inference: image files, folders, patterns, videos and cameras."""
 
 import glob
-import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,8 +11,9 @@ from typing import Any
 import cv2
 import mmcv
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from ..compat.data_errors import read_whole
 from ..errors import ConfigError, InputError, error_text
 
 # by their names; a file that was named itself may be called anything
@@ -130,8 +130,8 @@ def read_image(
 ) -> np.ndarray:
     """Read an image file as the pipelines of OpenMMLab do, but whole or not at all.
 
-    OpenCV fills the missing part of a truncated file with gray and says so on stderr alone, so
-    Pillow has a look at the file first. What Pillow does not know, OpenCV may.
+    Pillow decodes the file first, see :func:`.read_whole`; OpenCV may know kinds that Pillow does
+    not.
 
     Args:
         path: The file. Of several frames the first is taken.
@@ -146,19 +146,7 @@ def read_image(
     Raises:
         InputError: With the reason, if the file cannot be read, or not to its end.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f'cannot be opened ({error.strerror or error})') from None
-    if not content:
-        raise InputError('the file is empty')
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-    except UnidentifiedImageError:
-        pass
-    except Exception as error:  # decoders raise errors of many kinds on damaged files
-        raise InputError(f'truncated, damaged or too large ({error_text(error, 120)})') from None
+    content = read_whole(path, any_kind=True)
     try:
         image = mmcv.imfrombytes(content, flag=color_type, backend=backend)
     except cv2.error as error:

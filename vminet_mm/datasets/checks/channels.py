@@ -4,6 +4,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ...tasks import model_config
 from ..config_parts import type_name
 from .report import Report, some
 
@@ -18,7 +19,7 @@ def check_channels(report: Report, cfg: Config, channels: set[int]) -> None:
     if len(channels) != 1:
         return
     (number,) = channels
-    model = cfg.get('model') or {}
+    model = model_config(cfg)
     wanted = _channels_of(model.get('backbone') or {})
     if wanted and wanted != number:
         report.problem(
@@ -26,8 +27,7 @@ def check_channels(report: Report, cfg: Config, channels: set[int]) -> None:
             f"set color_type in LoadImageFromFile ('color' gives 3, 'grayscale' 1), or "
             f'--cfg-options model.backbone.in_channels={number}',
         )
-    preprocessor = model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-    means = preprocessor.get('mean')
+    means = (model.get('data_preprocessor') or {}).get('mean')
     if means and len(means) not in (1, number):
         report.problem(
             f'the pipeline gives {number} channels, data_preprocessor.mean has '

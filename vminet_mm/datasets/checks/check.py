@@ -18,10 +18,9 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, DefaultScope
-from PIL import Image
 from tqdm import tqdm
 
-from ...compat.data_errors import FIX
+from ...compat.data_errors import FIX, why_unreadable
 from ...errors import error_text
 from ...tasks import CLASSIFICATION, DETECTION, SEGMENTATION, task_of
 from ..config_parts import find_key, leaf_datasets, missing_paths
@@ -184,12 +183,9 @@ def open_samples(
         path = Path(info['img_path'])
         if not path.is_file():
             continue  # reported already, with all others
-        try:
-            # OpenCV fills what a truncated file lacks with gray, in silence; Pillow says so
-            with Image.open(path) as image:
-                image.load()
-        except Exception as error:  # decoders raise all kinds of errors on broken files
-            broken.append(f'{path}: {error_text(error)}')
+        reason = why_unreadable(path)
+        if reason:
+            broken.append(f'{path}: {reason}')
             continue
         try:
             item = dataset[index]

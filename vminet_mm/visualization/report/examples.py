@@ -5,19 +5,20 @@ An image's score is one number from 0 to 1, to rank images of a validation set b
 
 import base64
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
-from pycocotools import mask as rle
+from numpy.typing import ArrayLike
 
 from ...inference import Prediction
-from ...inference.drawing import draw_label_map, draw_objects, enlarge, object_texts
+from ...inference.drawing import enlarge
+from ...inference.ground_truth import draw_ground_truth
 from ...inference.predictions import SCORE_THR, TOP
 from ...tasks import CLASSIFICATION, DETECTION, SEGMENTATION
 
+IGNORED = 255  # label of pixels that do not count
 MIN_IOU = 0.5  # of a detection and the object that it found
 JPEG_LENGTH = 560  # pixels of the longer side of a picture in the page
 JPEG_QUALITY = 82
@@ -99,12 +100,12 @@ def score_sample(
     return float(sample.pred_score[is_true].sum())
 
 
-def label_map_iou(predicted: torch.Tensor, ground_truth: torch.Tensor, ignored: int = 255) -> float:
+def label_map_iou(predicted: torch.Tensor, ground_truth: torch.Tensor) -> float:
     """Mean IoU of the classes that occur in either label map, (H, W) both; 1 if none does."""
     from mmseg.evaluation import IoUMetric  # not needed by the other tasks
 
     number = int(max(predicted.max(), ground_truth.max())) + 1
-    both, union, *_ = IoUMetric.intersect_and_union(predicted, ground_truth, number, ignored)
+    both, union, *_ = IoUMetric.intersect_and_union(predicted, ground_truth, number, IGNORED)
     occurs = union > 0
     return float((both[occurs] / union[occurs]).mean()) if occurs.any() else 1.0
 
@@ -153,60 +154,47 @@ def make_example(score: float, prediction: Prediction, info: dict) -> Example:
 
 
 def _draw_objects(score: float, prediction: Prediction, info: dict) -> Example:
-    sample, image = prediction.sample, prediction.image
-    objects = [one for one in info['instances'] if not one['ignore_flag']]
-    labels = np.array([one['bbox_label'] for one in objects], dtype=int)
-    boxes = np.array([one['bbox'] for one in objects], dtype=float).reshape(-1, 4)
-    masks = None
-    if objects and 'masks' in sample.pred_instances and all('mask' in one for one in objects):
-        masks = np.stack([_decode(one['mask'], *image.shape[:2]) for one in objects])
-    texts = object_texts(labels, prediction.classes)
-    ground_truth = draw_objects(image, boxes, masks, texts, prediction.colors[labels][:, ::-1])
-    match = match_objects(sample, info)
+    labels = [one['bbox_label'] for one in info['instances'] if not one['ignore_flag']]
+    match = match_objects(prediction.sample, info)
     return Example(
         prediction.frame.file,
         score,
-        f'{len(match.ious)} of {len(objects)} objects found, {match.false} false',
-        [('ground truth', to_jpeg(ground_truth)), ('prediction', to_jpeg(prediction.draw()))],
-        _legend(prediction, np.concatenate((labels, sample.pred_instances.labels.numpy()))),
+        f'{len(match.ious)} of {len(labels)} objects found, {match.false} false',
+        _side_by_side(prediction),
+        _legend(prediction, [*labels, *prediction.sample.pred_instances.labels.tolist()]),
     )
 
 
-def _legend(prediction: Prediction, labels: np.ndarray) -> list[tuple[str, str]]:
+def _side_by_side(prediction: Prediction) -> list[tuple[str, str]]:
+    """The ground truth, without labels the bare image, and the prediction."""
+    image, sample = prediction.image, prediction.sample
+    ground_truth = draw_ground_truth(image, sample, prediction.classes, prediction.colors)
+    pictures = {
+        'ground truth': enlarge(image)[0] if ground_truth is None else ground_truth,
+        'prediction': prediction.draw(),
+    }
+    return [(name, to_jpeg(picture)) for name, picture in pictures.items()]
+
+
+def _legend(prediction: Prediction, labels: ArrayLike) -> list[tuple[str, str]]:
     """Names and colors of the classes among labels."""
-    known = np.unique(labels[labels < len(prediction.classes)]).tolist()
     return [
         (prediction.classes[k], 'rgb({:.0f} {:.0f} {:.0f})'.format(*prediction.colors[k]))
-        for k in known
+        for k in np.unique(np.asarray(labels, int)).tolist()
+        if k < len(prediction.classes)
     ]
 
 
-def _decode(mask: Any, height: int, width: int) -> np.ndarray:
-    """A mask (H, W) bool of COCO's polygons or run lengths."""
-    if isinstance(mask, list):
-        mask = rle.merge(rle.frPyObjects(mask, height, width))
-    elif isinstance(mask['counts'], list):
-        mask = rle.frPyObjects(mask, height, width)
-    return rle.decode(mask).astype(bool)
-
-
 def _draw_label_maps(score: float, prediction: Prediction, info: dict) -> Example:
-    sample, image = prediction.sample, prediction.image
-    labels = sample.gt_sem_seg.data[0].cpu().numpy()
-    ground_truth = draw_label_map(image, labels, prediction.classes, prediction.colors[:, ::-1])
-    known = labels != 255
+    labels = prediction.sample.gt_sem_seg.data[0].cpu().numpy()
+    known = labels != IGNORED
     right = (prediction.label_map == labels)[known].mean() if known.any() else 1.0
-    pictures = {
-        'ground truth': ground_truth,
-        'prediction': prediction.draw(),
-        'image': enlarge(image)[0],
-    }
     return Example(
         prediction.frame.file,
         score,
         f'{right:.1%} of the pixels right',
-        [(name, to_jpeg(picture)) for name, picture in pictures.items()],
-        _legend(prediction, np.concatenate((labels, prediction.label_map)).ravel()),
+        [*_side_by_side(prediction), ('image', to_jpeg(enlarge(prediction.image)[0]))],
+        _legend(prediction, np.concatenate((labels, prediction.label_map))),
     )
 
 
