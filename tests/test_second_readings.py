@@ -1,5 +1,6 @@
 """Configs that read the paper otherwise: each differs from ours in what docs/recipe.md says."""
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -150,3 +151,22 @@ def test_rates_of_the_layers_by_vims_recipe() -> None:
     flat = [name for name in found if name.endswith(('.bias', '.scale', '.beta', 'bn.weight'))]
     assert len(flat) > 100
     assert {found[name]['weight_decay'] for name in flat} == {0}
+
+
+def rows_of_the_recipe(heading: str) -> list[list[str]]:
+    """The rows of the table below a heading of docs/recipe.md, as cells."""
+    page = (CONFIG_DIR.parent / 'docs/recipe.md').read_text()
+    section = page.split(f'\n## {heading}', 1)[1].split('\n## ')[0]
+    lines = [line for line in section.splitlines() if line.startswith('|')][2:]
+    return [[cell.strip() for cell in line.strip('|').split(' | ')] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ('heading', 'number'), [('ImageNet-1K', 15), ('COCO', 5), ('ADE20K', 7)], ids=str
+)
+def test_each_line_of_the_recipe_has_its_source(heading: str, number: int) -> None:
+    rows = rows_of_the_recipe(heading)
+    assert len(rows) == number
+    for name, paper, authors, *_ in rows:
+        assert paper == '-' or re.search(r'\((Section \d|Table \d)', paper), name
+        assert authors == '-' or re.search(r'README|`[\w/]+\.py`', authors), name
