@@ -3,11 +3,11 @@
 import pytest
 import torch
 from mmengine.registry import MODELS
-from tiny_peers import ARCHS, tiny
+from tiny_peers import ARCHS, number_kept, tiny
 from torch import nn
 
 from vminet_mm import peers
-from vminet_mm.peers.backbone import PeerBackbone, drop_path_rates
+from vminet_mm.peers.backbone import PeerBackbone, Recomputable, drop_path_rates
 
 SHARED = sorted(ARCHS)
 every_peer = pytest.mark.parametrize('name', SHARED)
@@ -45,15 +45,30 @@ def test_images_of_a_batch_do_not_mix(name: str) -> None:
 
 @every_peer
 def test_every_parameter_learns_and_recomputing_changes_nothing(name: str) -> None:
-    x, found = torch.randn(2, 3, 64, 64), []
+    x, found, buffers = torch.randn(2, 3, 64, 64), [], []
     for with_cp in (False, True):
         model = tiny(name, out_indices=(0, 1, 2, 3), with_cp=with_cp).train()
         sum(y.square().mean() for y in model(x)).backward()
         found.append({k: p.grad for k, p in model.named_parameters()})
+        buffers.append(dict(model.named_buffers()))
+    torch.testing.assert_close(buffers[1], buffers[0])  # norms have counted the batch once
     without = [k for k, grad in found[0].items() if grad is None or not grad.abs().sum() > 0]
     assert without == []
     for name_, grad in found[0].items():
         torch.testing.assert_close(found[1][name_], grad, rtol=1e-4, atol=1e-6, msg=name_)
+
+
+@every_peer
+def test_the_first_block_behind_frozen_stages_is_recomputed(name: str) -> None:
+    """Its input has no gradient, and it has much to keep all the same."""
+    kept = []
+    for with_cp in (False, True):
+        model = tiny(name, frozen_stages=0, with_cp=with_cp).train()
+        block = next(m for m in model.modules() if isinstance(m, Recomputable))
+        channels = model.out_channels[0]
+        shape = (1, 4, 4, channels) if name == 'LVT' else (1, channels, 4, 4)
+        kept.append(number_kept(block, torch.randn(shape)))
+    assert kept[0] > 20 and kept[1] <= 1
 
 
 @every_peer

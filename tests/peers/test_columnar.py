@@ -6,6 +6,7 @@ import pytest
 import torch
 from columnar_cases import ARCH, ARCHS, CLASSIFIES, spread
 from mmengine.registry import MODELS
+from tiny_peers import number_kept
 
 from vminet_mm import peers
 from vminet_mm.errors import CheckpointMismatchError
@@ -59,11 +60,21 @@ def test_every_parameter_learns(name: str) -> None:
 def test_recomputing_changes_nothing(name: str) -> None:
     found = []
     for with_cp in (False, True):
-        model = spread(build(name, with_cp=with_cp))
+        model = spread(build(name, with_cp=with_cp)).train()  # norms count the batch once
         image = torch.linspace(-1, 1, 2 * 3 * 48 * 48).view(2, 3, 48, 48).requires_grad_()
         model(image)[0].square().sum().backward()
-        found.append([image.grad, *(p.grad for p in model.parameters())])
+        found.append([image.grad, *(p.grad for p in model.parameters()), *model.buffers()])
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize('name', ['Vim', 'LocalVim'])
+def test_the_first_layer_behind_frozen_ones_is_recomputed(name: str) -> None:
+    """Its input has no gradient, and it has much to keep all the same."""
+    kept = []
+    for with_cp in (False, True):
+        layer = build(name, frozen_stages=1, with_cp=with_cp).train().layers[1]
+        kept.append(number_kept(layer, *torch.randn(2, 1, 6, 32), (2, 3)))
+    assert kept[0] > 20 and kept[1] <= 1
 
 
 @names

@@ -34,3 +34,11 @@ def shake(model: nn.Module) -> None:
             module.running_var.uniform_(0.5, 1.5)
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
+
+
+def number_kept(module: nn.Module, *inputs: object) -> int:
+    """How many tensors a module keeps for its backward pass."""
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
+        module(*inputs)
+    return len(saved)

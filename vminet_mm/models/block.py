@@ -1,8 +1,6 @@
 """The VMI-SA block: depth-wise convolution and separable self-attention (Section 3.3, Fig. 1)."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -11,13 +9,13 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.utils.checkpoint import checkpoint
 
 from ..checkpoints.formats import current_name
 from ..ops import add_branch, apply_pointwise, pointwise_dtype
 from .attention import build_attention
 from .conv_norm import conv_without_bias, drops_bias
 from .options import parse_attn
+from .recompute import recompute
 
 
 class ConvBN(nn.Sequential):
@@ -93,12 +91,7 @@ class VMISABlock(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape; any H and W from 1 up."""
         if self.with_cp and torch.is_grad_enabled():
-            branch = checkpoint(
-                lambda x: self._project(self.dwconv(x)),
-                x,
-                use_reentrant=False,
-                context_fn=lambda: (nullcontext(), _frozen_running_stats(self)),
-            )
+            branch = recompute(self, lambda x: self._project(self.dwconv(x)), x)
             return add_branch(x, branch, draw_path(branch, branch.dtype, self.drop_path))
         u = self.dwconv(x)
         if self.attn.projects(u) and not hasattr(self.proj, 'bn'):
@@ -152,18 +145,3 @@ def fold_norm(layers: nn.Sequential) -> nn.Sequential:
     if len(layers) < 2 or not isinstance(layers.bn, _BatchNorm):
         return layers
     return nn.Sequential(OrderedDict(conv=fuse_conv_bn_eval(layers.conv.eval(), layers.bn.eval())))
-
-
-@contextmanager
-def _frozen_running_stats(module: nn.Module) -> Iterator[None]:
-    """Keep the running statistics: recomputing a batch must not count it twice."""
-    # batch norm saves the statistics for its backward pass, so it must go on tracking them here
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    buffers = [buffer for norm in norms for buffer in norm.buffers()]
-    before = [buffer.clone() for buffer in buffers]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..checkpoints import load_peer
 from ..models.backbone import StrictBackbone, eval_batch_norms
@@ -14,6 +14,7 @@ from ..models.options import (
     check_init_cfg,
     parse_out_indices,
 )
+from ..models.recompute import recompute
 
 
 class PeerBackbone(StrictBackbone):
@@ -110,8 +111,8 @@ class Recomputable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
-        if self.with_cp and x.requires_grad:
-            return checkpoint(self.compute, x, use_reentrant=False)
+        if self.with_cp and torch.is_grad_enabled():
+            return recompute(self, self.compute, x)
         return self.compute(x)
 
     def compute(self, x: Tensor) -> Tensor:

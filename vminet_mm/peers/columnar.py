@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..models.options import check_choice, check_count, parse_size
+from ..models.recompute import recompute
 from .backbone import PeerBackbone, drop_path_rates, pad_to_multiple
 
 Size = tuple[int, int]
@@ -54,8 +54,8 @@ class AddNormMix(nn.Module):
     def forward(self, mixed: Tensor, total: Tensor | None, size: Size) -> tuple[Tensor, Tensor]:
         """What this layer mixes, and the sum so far in float32 at least, both (B, L, C)."""
         total = add(mixed, total, self.drop_path)
-        if self.with_cp and total.requires_grad:
-            return checkpoint(self.mix, total, size, use_reentrant=False), total
+        if self.with_cp and torch.is_grad_enabled():
+            return recompute(self, self.mix, total, size), total
         return self.mix(total, size), total
 
     def mix(self, total: Tensor, size: Size) -> Tensor:
