@@ -36,11 +36,11 @@ class ConvolutionalSelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to the same shape."""
-        (batch, *size, channels), positions = x.shape, WINDOW**2
+        (_, *size, channels), positions = x.shape, WINDOW**2
         x = x.permute(0, 3, 1, 2)
         centers = F.avg_pool2d(x, STRIDE, ceil_mode=True).permute(0, 2, 3, 1)
         # (B, windows, heads, 9, 9)
-        logits = self.attn(centers).reshape(batch, -1, self.num_heads, positions, positions)
+        logits = self.attn(centers).flatten(1, 2).unflatten(2, (self.num_heads, positions, -1))
         weights = (logits * self.scale).softmax(dim=-1)
         windows = F.unfold(x, WINDOW, padding=WINDOW // 2, stride=STRIDE)
         values = windows.unflatten(1, (channels, positions)).transpose(1, 2)

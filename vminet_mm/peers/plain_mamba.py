@@ -51,7 +51,7 @@ class PlainMixer(MambaMixer):
         y = 0
         for name in ORDERS:
             order = scan_order(name, size)
-            own = self.direction_Bs[scan_steps(name, size).to(x.device)].t()
+            own = self.direction_Bs[scan_steps(name, size).beside(x)].t()
             found = self.scan(order.take(x), (step, B + own.to(B.dtype), C), '', 'A_log')
             y = y + order.put(found)
         return self.out_proj(y.transpose(1, 2) * F.silu(gate))

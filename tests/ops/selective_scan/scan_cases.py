@@ -21,7 +21,7 @@ def run(scan: Callable[..., Tensor], inputs: dict[str, Tensor]) -> dict[str, Ten
     """The output and the gradients of a weighted sum of it."""
     leaves = {name: x.detach().requires_grad_() for name, x in inputs.items()}
     y = scan(**leaves, delta_softplus=True)
-    weights = torch.linspace(-1, 2, y.numel(), dtype=torch.float64).view_as(y)
+    weights = torch.linspace(-1, 2, y.numel(), dtype=torch.float64, device=y.device).view_as(y)
     grads = torch.autograd.grad((y * weights).sum(), list(leaves.values()))
     return {'y': y.detach()} | dict(zip(leaves, grads, strict=True))
 

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from scan_cases import make_inputs, run
 
 from vminet_mm.ops.selective_scan import choose_scan, implementations, reference, scan_name
 from vminet_mm.ops.selective_scan.chunked_torch import selective_scan
@@ -87,3 +88,68 @@ def test_the_kernel_gets_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
         **dict.fromkeys(('u', 'delta', 'B', 'C'), torch.float16),
         **dict.fromkeys(('A', 'D'), torch.float32),
     }
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('states', [16, 1])
+def test_a_kernel_is_compared_in_each_of_its_kinds(
+    dtype: torch.dtype, states: int, monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    """It is compiled apart for each dtype and, in places, for few states."""
+
+    def spoil(x: dict) -> dict:
+        is_meant = x['u'].dtype == dtype and x['A'].shape[1] == states
+        return dict(x, C=1.2 * x['C']) if is_meant else x
+
+    install(monkeypatch, spoil)
+    assert scan_name(choose_scan()) == 'torch'
+    assert f'its output differs in {str(dtype)[6:]} with {states} states' in log[0]
+
+
+def test_a_kernel_rounds_as_half_precision_does(
+    monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    """It may multiply in another order: the last digit of each result is its own."""
+    install(monkeypatch, lambda x: dict(x, u=x['u'] * (1 - torch.finfo(x['u'].dtype).eps)))
+    assert scan_name(choose_scan()) == 'mamba_ssm' and not log
+
+
+@pytest.mark.parametrize('name', ['torch', 'reference', 'mamba_ssm'])
+def test_shapes_are_checked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    scan, good = choose_scan(name), make_inputs(2, 6, 5, 3, 2, torch.float32)
+    for key, shape in {
+        'B': (2, 2, 3, 4),
+        'C': (2, 2, 3, 4),
+        'delta': (2, 6, 4),
+        'A': (5, 3),
+        'D': (5,),
+        'delta_bias': (1,),
+    }.items():
+        with pytest.raises(ValueError, match=rf'^{key} of a selective scan must be \('):
+            scan(**good | {key: torch.rand(shape)})
+    for key, shape, message in (
+        ('C', (2, 3, 5), '^C of a selective scan'),  # without groups, beside B with two
+        ('B', (2, 4, 3, 5), 'G divides the 6 channels'),
+        ('u', (6, 5), r'^u is \(B, D, L\)'),
+        ('u', (2, 6, 0), 'a token at least'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            scan(**good | {key: torch.rand(shape)})
+
+
+@pytest.mark.parametrize('name', ['torch', 'reference', 'mamba_ssm'])
+def test_an_empty_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    inputs = make_inputs(0, 6, 5, 3, 2, torch.float32)
+    found = run(choose_scan(name), inputs)
+    assert found['y'].shape == (0, 6, 5)
+    assert {key: found[key].shape for key in inputs} == {k: x.shape for k, x in inputs.items()}
+    assert not found['A'].any()
+
+
+def test_meta_tensors_have_shapes_and_gradients() -> None:
+    inputs = {k: x.to('meta') for k, x in make_inputs(2, 6, 5, 3, 2, torch.float32).items()}
+    found = run(selective_scan, inputs)
+    assert found['y'].is_meta and found['y'].shape == (2, 6, 5)
+    assert {key: found[key].shape for key in inputs} == {k: x.shape for k, x in inputs.items()}

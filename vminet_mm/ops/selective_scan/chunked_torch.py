@@ -18,14 +18,16 @@ channels of a group; (B, M, K, T, G, N, D) where all are there.
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.amp import is_autocast_available
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from .reference import step_size
+from .reference import check_shapes, step_size
 
 SEGMENT_ELEMENTS = 2**20  # of the states of a segment: 4 MB in float32
 MIN_SEGMENT = 16  # tokens, for large batches
@@ -42,17 +44,18 @@ def selective_scan(
     delta_softplus: bool = False,
 ) -> Tensor:
     """As :func:`vminet_mm.ops.selective_scan.reference.selective_scan`."""
+    check_shapes(u, delta, A, B, C, D, delta_bias)
     dtype = torch.promote_types(u.dtype, torch.float32)
     x, delta = u.to(dtype), step_size(delta.to(dtype), delta_bias, delta_softplus)
     groups, states = 1 if B.ndim == 3 else B.shape[1], A.shape[1]
     grid = segments(u.shape[2], u[:, :, 0].numel() * states)
-    with torch.autocast(u.device.type, enabled=False):
+    with _without_autocast(u):
         y = _scan(
             _tokens_first(delta * x, groups, grid),
             _tokens_first(delta, groups, grid),
             A.to(dtype).unflatten(0, (groups, -1)).mT.contiguous(),
-            _tokens_first(B.to(dtype).reshape(len(B), -1, B.shape[-1]), groups, grid),
-            _tokens_first(C.to(dtype).reshape(len(C), -1, C.shape[-1]), groups, grid),
+            _tokens_first(B.to(dtype).flatten(1, -2), groups, grid),
+            _tokens_first(C.to(dtype).flatten(1, -2), groups, grid),
         )
     y = y.flatten(4).flatten(1, 3).transpose(1, 2)[:, :, : u.shape[2]]
     return (y if D is None else torch.addcmul(y, D.to(dtype)[:, None], x)).to(u.dtype)
@@ -63,12 +66,12 @@ def segments(tokens: int, elements: int) -> tuple[int, int, int]:
 
     Args:
         tokens: Their number.
-        elements: Elements of the state of one token.
+        elements: Elements of the state of one token, 0 of an empty batch.
 
     Returns:
         tuple[int, int, int]: Segments, chunks of a segment and tokens of a chunk.
     """
-    number = math.ceil(tokens / max(MIN_SEGMENT, SEGMENT_ELEMENTS // elements))
+    number = math.ceil(tokens / max(MIN_SEGMENT, SEGMENT_ELEMENTS // max(1, elements)))
     length = math.ceil(tokens / number)
     root = math.sqrt(length)
     chunk = min(
@@ -76,6 +79,12 @@ def segments(tokens: int, elements: int) -> tuple[int, int, int]:
         key=lambda size: (math.ceil(length / size) * size, abs(size - root)),
     )
     return number, math.ceil(length / chunk), chunk
+
+
+def _without_autocast(x: Tensor) -> AbstractContextManager:
+    """Compute in the dtypes that are given, on the device of x; meta tensors know no autocast."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext()
 
 
 def _tokens_first(x: Tensor, groups: int, grid: tuple[int, int, int]) -> Tensor:
@@ -152,7 +161,7 @@ class _Scan(torch.autograd.Function):
         x, delta, A, B, C, *starts = ctx.saved_tensors
         grads = [torch.empty_like(tensor) for tensor in (x, delta, B, C)]
         grad_A, grad_start = torch.zeros_like(A), torch.zeros_like(starts[0])
-        with torch.autocast(x.device.type, enabled=False):
+        with _without_autocast(x):
             for i in reversed(range(x.shape[1])):
                 inputs = [tensor[:, i] for tensor in (x, delta, B, C, grad)]
                 *found, grad_start = _backward(A, starts[i], grad_start, *inputs)

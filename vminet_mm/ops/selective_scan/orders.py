@@ -12,14 +12,43 @@ A name is that of a path, such as ``'row'``, and may end with ``'_reversed'``:
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 REVERSED = '_reversed'
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Whole numbers to index with, which models share.
+
+    A tensor would be one of the mode in which it was made: of inference, which no training can
+    use, or without values, of an export. So they are kept as an array, and as tensors only where
+    no mode took part.
+
+    Attributes:
+        values: The numbers, int64.
+    """
+
+    values: np.ndarray
+    _tensors: dict[torch.device, Tensor] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def beside(self, x: Tensor) -> Tensor:
+        """The numbers as a tensor on the device of ``x``."""
+        if torch.compiler.is_compiling() or type(x) is not Tensor:  # a graph has a copy of its own
+            return torch.tensor(self.values, device=x.device)
+        if x.device not in self._tensors:
+            with torch.inference_mode(False):
+                self._tensors[x.device] = torch.from_numpy(self.values).to(x.device)
+        return self._tensors[x.device]
 
 
 @dataclass(frozen=True)
@@ -33,7 +62,7 @@ class ScanOrder:
         is_row: The order is that of the map already.
     """
 
-    index: Tensor
+    index: Table
     tokens: int
     is_row: bool = False
 
@@ -41,18 +70,16 @@ class ScanOrder:
         """Order the tokens of a map: (..., L) to (..., T)."""
         if self.is_row:
             return x
-        index = self.index.to(x.device)
-        if len(index) > self.tokens:
+        if len(self.index) > self.tokens:
             x = F.pad(x, (0, 1))
-        return x.index_select(-1, index)
+        return x.index_select(-1, self.index.beside(x))
 
     def put(self, y: Tensor) -> Tensor:
         """Bring tokens back to the map: (..., T) to (..., L); 0 where the scan does not go."""
         if self.is_row:
             return y
-        index = self.index.to(y.device)
-        whole = y.new_zeros(*y.shape[:-1], self.tokens + (len(index) > self.tokens))
-        return whole.index_copy(-1, index, y)[..., : self.tokens]
+        whole = y.new_zeros(*y.shape[:-1], self.tokens + (len(self.index) > self.tokens))
+        return whole.index_copy(-1, self.index.beside(y), y)[..., : self.tokens]
 
 
 @lru_cache(maxsize=256)
@@ -64,28 +91,25 @@ def scan_order(name: str, size: tuple[int, int]) -> ScanOrder:
     """
     index = _path(name.removesuffix(REVERSED), size).flatten()
     if name.endswith(REVERSED):
-        index = index.flip(0)
-    return ScanOrder(index, size[0] * size[1], is_row=name == 'row')
+        index = index[::-1].copy()  # torch takes no negative strides
+    return ScanOrder(Table(index), size[0] * size[1], is_row=name == 'row')
 
 
-def scan_steps(name: str, size: tuple[int, int]) -> Tensor:
+@lru_cache(maxsize=256)
+def scan_steps(name: str, size: tuple[int, int]) -> Table:
     """Of each token of an order without gaps the step to it from the one before (T,).
 
     They are numbered as PlainMamba's embeddings of directions: 0 for the first token, 1 right,
     2 left, 3 up, 4 down.
     """
-    index = scan_order(name, size).index
-    rows, columns = (
-        index.div(size[1], rounding_mode='floor').diff(),
-        index.remainder(size[1]).diff(),
-    )
-    across, along = torch.where(columns > 0, 1, 2), torch.where(rows > 0, 4, 3)
-    return F.pad(torch.where(rows == 0, across, along), (1, 0))
+    rows, columns = map(np.diff, np.divmod(scan_order(name, size).index.values, size[1]))
+    across, along = np.where(columns > 0, 1, 2), np.where(rows > 0, 4, 3)
+    return Table(np.concatenate([[0], np.where(rows == 0, across, along)]))
 
 
-def _path(name: str, size: tuple[int, int]) -> Tensor:
+def _path(name: str, size: tuple[int, int]) -> np.ndarray:
     """The locations of the tokens of a path, of any shape."""
-    grid = torch.arange(size[0] * size[1]).view(size)
+    grid = np.arange(size[0] * size[1], dtype=np.int64).reshape(size)
     match = re.fullmatch(r'(?:(zigzag_|atrous(\d)_(\d)(\d)_)?(row|column))|window([1-9]\d*)', name)
     if not match:
         raise ValueError(
@@ -98,16 +122,16 @@ def _path(name: str, size: tuple[int, int]) -> Tensor:
     if step:
         grid = grid[int(first_row) :: int(step), int(first_column) :: int(step)]
     if direction == 'column':
-        grid = grid.t()
+        grid = grid.T
     if kind == 'zigzag_':
-        grid = grid.clone()
-        grid[1::2] = grid[1::2].flip(1)
+        grid = grid.copy()
+        grid[1::2] = grid[1::2, ::-1]
     return grid
 
 
-def _windows(grid: Tensor, window: int) -> Tensor:
+def _windows(grid: np.ndarray, window: int) -> np.ndarray:
     """Locations window by window; the number of tokens stands for what pads the map."""
-    rows, columns = grid.shape
-    padding = (0, -columns % window, 0, -rows % window)
-    grid = F.pad(grid, padding, value=grid.numel())
-    return grid.unflatten(1, (-1, window)).unflatten(0, (-1, window)).transpose(1, 2)
+    padding = [(0, -edge % window) for edge in grid.shape]
+    grid = np.pad(grid, padding, constant_values=grid.size)
+    rows, columns = (edge // window for edge in grid.shape)
+    return grid.reshape(rows, window, columns, window).swapaxes(1, 2)

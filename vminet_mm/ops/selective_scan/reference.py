@@ -35,7 +35,11 @@ def selective_scan(
 
     Returns:
         Tensor: The output (B, D, L) in the dtype of ``u``, computed in float32 at least.
+
+    Raises:
+        ValueError: If the shapes do not fit each other.
     """
+    check_shapes(u, delta, A, B, C, D, delta_bias)
     dtype = torch.promote_types(u.dtype, torch.float32)
     x, delta = u.to(dtype), step_size(delta.to(dtype), delta_bias, delta_softplus)
     A, B, C = (
@@ -51,6 +55,36 @@ def selective_scan(
         outputs.append((C[..., t] * state).sum(2))
     y = torch.stack(outputs, 2)
     return (y if D is None else y + D.to(dtype)[:, None] * x).to(u.dtype)
+
+
+def check_shapes(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+) -> None:
+    """Raise ValueError unless the inputs of a selective scan fit each other; B may be 0."""
+    if u.ndim != 3 or A.ndim != 2 or not u.shape[1] or not u.shape[2]:
+        raise ValueError(
+            f'u is (B, D, L), with a channel and a token at least, and A is (D, N); '
+            f'not {tuple(u.shape)} and {tuple(A.shape)}'
+        )
+    (batch, channels, tokens), states = u.shape, A.shape[1]
+    groups = B.shape[1:-2]
+    if len(groups) > 1 or groups and (not groups[0] or channels % groups[0]):
+        raise ValueError(f'B is (B, N, L), or (B, G, N, L) where G divides the {channels} channels')
+    wanted = dict(delta=(delta, u.shape), A=(A, (channels, states)))
+    wanted |= {name: (x, (batch, *groups, states, tokens)) for name, x in (('B', B), ('C', C))}
+    wanted |= {name: (x, (channels,)) for name, x in (('D', D), ('delta_bias', delta_bias))}
+    for name, (x, shape) in wanted.items():
+        if x is not None and x.shape != shape:
+            raise ValueError(
+                f'{name} of a selective scan must be {tuple(shape)} for u {tuple(u.shape)} and '
+                f'{states} states, not {tuple(x.shape)}'
+            )
 
 
 def step_size(delta: Tensor, bias: Tensor | None, softplus: bool) -> Tensor:
