@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
+from vminet_mm.checkpoints.formats import read_options
 from vminet_mm.engine import load_config
+from vminet_mm.engine.weights import check_content
+from vminet_mm.errors import ConfigError
 
 CONFIG_DIR = Path(__file__).parents[1] / 'configs'
 DATA = ('mini', 'nuclei', 'camvid', 'cifar10')
@@ -65,6 +68,23 @@ def test_batches_of_four_pictures_are_no_statistics(path: Path) -> None:
     norms = [m for m in backbone.modules() if isinstance(m, _BatchNorm)]
     assert not (norms and is_small)
     assert norms or is_small or path in PEERS  # of which some have layer norms
+
+
+@pytest.mark.parametrize('path', OURS, ids=lambda path: path.stem)
+def test_checkpoints_of_a_training_fit_its_config(path: Path) -> None:
+    """As tools/test.py and load_model check them, by the config in the checkpoint."""
+    cfg = read(path)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    content = dict(state_dict=model.state_dict(), meta=dict(cfg=cfg.pretty_text))
+    assert read_options(content)['mask'] == 'tril'
+    check_content(model, content, 'epoch_1.pth', path.name)
+    name = 'stem_stride' if 'stem_stride' in cfg.model.backbone else 'mask'
+    changed = deepcopy(cfg)
+    changed.model.backbone[name] = 4 if name == 'stem_stride' else 'none'
+    content['meta']['cfg'] = changed.pretty_text
+    with pytest.raises(ConfigError, match=f'{name} is'):
+        check_content(model, content, 'epoch_1.pth', path.name)
 
 
 class Weight(BaseModel):
