@@ -102,7 +102,7 @@ def test_table() -> None:
     rows = [Row(0, False, [0.0, 0.125], {'coco/bbox_mAP': 0.5}), Row(32, True, [1e-7, 0.0], {})]
     assert to_table(rows).splitlines() == [
         '| padding | mask_padding | map 0 | map 1 | bbox_mAP |',
-        '| --- | --- | --- | --- | --- |',
+        '| --- | ---: | ---: | ---: | ---: |',
         '| 0 | False | 0 | 0.12 | 0.500 |',
         '| 32 | True | 1e-07 | 0 |',
     ]

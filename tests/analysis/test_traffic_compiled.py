@@ -30,8 +30,8 @@ def test_folded_block() -> None:
     model = count_compiled(parse_spec(SPEC), 32, (64, 64))
     block = model.blocks[2]
     assert block.shape == (32, 96, 4, 4) and block.times == 18
-    assert 19 * block.unit < block.infer.bytes <= 19 * block.unit + WEIGHTS
-    assert block.infer.launches == 5
+    assert 19 * block.unit < block.passes.infer.bytes <= 19 * block.unit + WEIGHTS
+    assert block.passes.infer.launches == 5
     table = to_compiled_table([model])
     assert '18 x (32, 96, 4, 4)' in table and 'mean' in table
 
@@ -48,7 +48,7 @@ def test_tool_in_channels_last(
     (model,) = json.loads(path.read_text())
     block = model['blocks'][2]
     assert (block['shape'], block['times']) == ([32, 96, 4, 4], 18)
-    infer, unit = block['infer'], block['unit']
+    infer, unit = block['passes']['infer'], block['unit']
     assert 13 * unit < infer['bytes'] <= 13 * unit + WEIGHTS
     assert infer['launches'] == 3
     printed = capsys.readouterr().out

@@ -67,7 +67,7 @@ def test_table_has_means_over_images() -> None:
     found = {'1.1': [{'full': 8, 'E': 7}, {'full': 8, 'E': 8}], '3.18': [{'full': 4, 'E': 4}]}
     assert ranks_as_table(found).splitlines() == [
         '| block | full | E |',
-        '| --- | --- | --- |',
+        '| --- | ---: | ---: |',
         '| 1.1 | 8 | 7.5 |',
         '| 3.18 | 4 | 4 |',
     ]

@@ -32,6 +32,7 @@ from ..models.padding import image_sizes, resize
 from ..tasks import model_config
 from .complexity import quiet
 from .latency import device_clock, median_ratio, quartiles, time_in_turn
+from .tables import markdown_table
 
 SHOWN = ('mAP', 'mAP_50', 'mIoU')  # ends of the names of metrics
 ROUNDS = 9  # of timing
@@ -210,11 +211,11 @@ def to_table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
     maps = [f'map {i}' for i in range(len(rows[0].changes))]
     names = [name.rpartition('/')[2] for name in rows[0].metrics]
-    lines = ['| padding | mask_padding | ' + ' | '.join([*maps, *names]) + ' |']
-    lines.append('|' + ' --- |' * (2 + len(maps) + len(names)))
-    for row in rows:
-        changes = [f'{change:.2g}' for change in row.changes]
-        metrics = [f'{metric:.3f}' for metric in row.metrics.values()]
-        cells = [str(row.padding), str(row.masked), *changes, *metrics]
-        lines.append('| ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+    cells = [
+        (
+            *(row.padding, row.masked, *(f'{change:.2g}' for change in row.changes)),
+            *(f'{metric:.3f}' for metric in row.metrics.values()),
+        )
+        for row in rows
+    ]
+    return '\n'.join(markdown_table([('padding', 'mask_padding', *maps, *names), *cells]))

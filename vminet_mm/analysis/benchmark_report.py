@@ -11,6 +11,7 @@ import torch
 import torchvision
 
 from .latency import fit_exponent, median_ratio, quartiles
+from .tables import markdown_table, text_table
 
 HEADER = ['model', 'mode', 'size', 'format', 'ms', 'quartiles', 'images/s', 'ratio', 'MB']
 # settings below the table
@@ -167,7 +168,8 @@ def to_json(report: Report) -> str:
 
 def to_table(report: Report, style: str = 'text') -> str:
     """The report as text, aligned (``'text'``) or in Markdown (``'md'``)."""
-    lines = _align([HEADER, *(_cells(row) for row in report.rows)], style)
+    make_table = markdown_table if style == 'md' else text_table
+    lines = make_table([HEADER, *(_cells(row) for row in report.rows)])
     bullet = '- ' if style == 'md' else ''
     return '\n'.join([*lines, '', *(bullet + note for note in _notes(report))])
 
@@ -186,20 +188,6 @@ def _cells(row: Measurement) -> list[str]:
         '-' if row.ratio is None else f'{row.ratio:.3f}',
         '-' if row.memory_bytes is None else f'{row.memory_bytes / 1e6:.1f}',
     ]
-
-
-def _align(rows: list[list[str]], style: str) -> list[str]:
-    """Rows of cells as lines; the first column is left-aligned, the first row is the header."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    gap, ends = (' | ', ('| ', ' |')) if style == 'md' else ('  ', ('', ''))
-    lines = []
-    for name, *cells in rows:
-        padded = [f'{cell:>{width}}' for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append(ends[0] + gap.join([f'{name:{widths[0]}}', *padded]) + ends[1])
-    if style == 'md':
-        rules = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
-        lines.insert(1, ends[0] + gap.join(rules) + ends[1])
-    return lines
 
 
 def _notes(report: Report) -> list[str]:

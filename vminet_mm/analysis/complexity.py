@@ -47,6 +47,7 @@ from ..models.channels import input_channels
 from ..ops import choose_op
 from ..tasks import DETECTION, model_config, task_of
 from .scan_counts import COUNTED_SCAN, ScanCounter, count_scans
+from .tables import text_table
 
 
 @dataclass(frozen=True)
@@ -259,15 +260,10 @@ def to_json(counts: Complexity) -> str:
 
 def to_table(counts: Complexity) -> str:
     """The counts as text: one line a part, the total, and what was not counted."""
-    rows = [*counts.parts.items(), ('total', Part(counts.params, counts.macs))]
-    width = max(len(name) for name, _ in rows)
-    lines = [
-        f'{"":{width}}  {"params":>9}  {"MACs":>10}   at {counts.shape[0]} x {counts.shape[1]}'
-    ]
-    lines += [
-        f'{name:{width}}  {part.params / 1e6:7.2f} M  {part.macs / 1e9:8.2f} G'
-        for name, part in rows
-    ]
+    parts = [*counts.parts.items(), ('total', Part(counts.params, counts.macs))]
+    rows = [(name, f'{p.params / 1e6:.2f} M', f'{p.macs / 1e9:.2f} G') for name, p in parts]
+    lines = text_table([('', 'params', 'MACs'), *rows])
+    lines[0] += f'   at {counts.shape[0]} x {counts.shape[1]}'
     if counts.authors_macs is not None:
         lines.append(f'As papers count: {counts.authors_macs / 1e9:.2f} G')
     if counts.rois:

@@ -24,6 +24,7 @@ from torch.multiprocessing.spawn import spawn
 from ..compat.patching import temporarily
 from ..engine.reliability.nonfinite import NonFiniteLossHook
 from ..engine.reliability.resume import ResumableRunner
+from .tables import text_table
 
 WARMUP = 5  # iterations that are not counted
 OURS = 'vminet_mm'
@@ -66,12 +67,11 @@ class LoopCosts:
 
     def table(self) -> str:
         """Lines to print."""
-        lines = [f'{"hook":26} {"ours":4} {"ms":>8} {"messages":>8}']
-        lines += [
-            f'{cost.hook:26} {"yes" if cost.is_ours else "":4} {cost.seconds * 1e3:8.3f} '
-            f'{cost.messages:8g}'
-            for cost in self.hooks
+        rows = [
+            (c.hook, 'yes' if c.is_ours else '', f'{c.seconds * 1e3:.3f}', f'{c.messages:g}')
+            for c in self.hooks
         ]
+        lines = text_table([('hook', 'ours', 'ms', 'messages'), *rows])
         ours = sum(cost.seconds for cost in self.hooks if cost.is_ours)
         return '\n'.join(
             [

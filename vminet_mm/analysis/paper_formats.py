@@ -8,6 +8,7 @@ from typing import Any
 
 from .our_numbers import NOT_TRAINED
 from .paper_tables import PARTS, TOLERANCE, Column, Row, Table
+from .tables import markdown_table
 
 ABSENT = '-'
 LINES = {  # above the rows of a part of a table
@@ -38,7 +39,7 @@ def _table_to_markdown(table: Table) -> str:
         line = [[LINES[part], *[''] * (len(head) - 1)]] if rows and part in LINES else []
         body += [*line, *rows]
     lines = [f'### Table {table.number}: {table.title}', '']
-    lines += ['| ' + ' | '.join(cells) + ' |' for cells in [head, ['---'] * len(head), *body]]
+    lines += markdown_table([head, *body], '---')
     notes = [*table.notes, *_row_notes(table)]
     return '\n'.join([*lines, *([''] if notes else []), *(f'- {note}' for note in notes)])
 

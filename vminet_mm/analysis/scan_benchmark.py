@@ -17,6 +17,7 @@ from ..ops.selective_scan import choose_scan, scan_name
 from ..peers.mamba import MambaMixer
 from .benchmark import Settings, machine, time_with_progress
 from .latency import fit_exponent, median_ratio, quartiles
+from .tables import text_table
 
 MODES = ('infer', 'train')
 KERNEL = 4  # tokens that the convolutions see
@@ -60,12 +61,11 @@ class ScanReport:
 
     def table(self) -> str:
         """The report as text."""
-        lines = [f'{"tokens":>7}  {"mode":>5}  {"ms":>9}  {"/ counterpart":>13}  {"/ mixer":>7}']
-        lines += [
-            f'{row.tokens:7}  {row.mode:>5}  {row.scan:9.2f}  {row.ratio:13.2f}  '
-            f'{row.mixer_ratio:7.2f}'
-            for row in self.timings
+        rows = [
+            (t.tokens, t.mode, f'{t.scan:.2f}', f'{t.ratio:.2f}', f'{t.mixer_ratio:.2f}')
+            for t in self.timings
         ]
+        lines = text_table([('tokens', 'mode', 'ms', '/ counterpart', '/ mixer'), *rows])
         lines += [
             f'{mode}: time grows as tokens^{exponent:.3f}'
             for mode in MODES

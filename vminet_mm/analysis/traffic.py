@@ -35,6 +35,7 @@ from ..compat.patching import temporarily
 from ..models import VMISABlock, conv_norm, vminet
 from . import authors_model
 from .model_zoo import ModelSpec, Size, build_model
+from .tables import text_table
 
 # of vminet_mm.ops.matrix_triton
 MATRIX_OPS = (
@@ -66,8 +67,8 @@ class Passes:
     """Traffic of an inference, and of both halves of a training step without its optimizer."""
 
     infer: Traffic
-    forward: Traffic
-    backward: Traffic
+    forward: Traffic = Traffic()
+    backward: Traffic = Traffic()
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class BlockTraffic:
         shape: (B, C, H, W) of the input.
         unit: P in bytes, one pass over that input.
         times: How many such blocks there are.
-        passes: The traffic of one of them.
+        passes: The traffic of one of them; zero for what was not counted.
     """
 
     shape: tuple[int, ...]
@@ -89,10 +90,16 @@ class BlockTraffic:
 
 @dataclass(frozen=True)
 class ModelTraffic:
-    """The traffic of a model of a spec, and of its blocks where they are known."""
+    """The traffic of a model of a spec, and of its blocks where they are known.
+
+    Attributes:
+        model: The spec.
+        total: The traffic of the whole model; None where its blocks alone are counted.
+        blocks: The blocks by the shape of their input.
+    """
 
     model: str
-    total: Passes
+    total: Passes | None
     blocks: list[BlockTraffic]
 
     def in_units(self, part: Callable[[Passes], int]) -> float:
@@ -212,7 +219,7 @@ def count_passes(module: nn.Module, x: Tensor, trains: bool = True) -> Passes:
     with torch.no_grad(), TrafficCounter() as infer:
         module.eval()(x)
     if not trains:
-        return Passes(infer.total, Traffic(), Traffic())
+        return Passes(infer.total)
     for leaf in (x, *module.parameters()):
         leaf.grad = None  # to which the new gradient would be added
     with TrafficCounter() as forward:
@@ -305,11 +312,7 @@ def to_table(models: list[ModelTraffic], gbps: float | None = None) -> str:
                 _cell(train, gbps) if train else '-',
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return '\n'.join(
-        '  '.join(f'{cell:{"<" if i == 0 else ">"}{widths[i]}}' for i, cell in enumerate(row))
-        for row in rows
-    )
+    return '\n'.join(text_table(rows))
 
 
 def _block_cells(model: ModelTraffic, trains: bool) -> tuple[str, str, str, str]:

@@ -7,7 +7,6 @@ is not seen.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
@@ -17,32 +16,7 @@ from torch._inductor.graph import GraphLowering
 
 from ..compat.patching import temporarily
 from .model_zoo import ModelSpec, Size, build_model
-from .traffic import Traffic, is_block
-
-
-@dataclass(frozen=True)
-class CompiledBlock:
-    """The blocks of a model with one shape of input.
-
-    Attributes:
-        shape: (B, C, H, W) of the input.
-        unit: P in bytes, one pass over that input.
-        times: How many such blocks there are.
-        infer: The traffic of one of them; launches are Inductor's kernels and calls of libraries.
-    """
-
-    shape: tuple[int, ...]
-    unit: int
-    times: int
-    infer: Traffic
-
-
-@dataclass(frozen=True)
-class CompiledModel:
-    """The blocks of a model of a spec."""
-
-    model: str
-    blocks: list[CompiledBlock]
+from .traffic import BlockTraffic, ModelTraffic, Passes, Traffic, is_block
 
 
 def count_compiled(
@@ -51,8 +25,11 @@ def count_compiled(
     size: Size = (224, 224),
     dtype: torch.dtype = torch.float16,
     memory_format: torch.memory_format = torch.contiguous_format,
-) -> CompiledModel:
-    """Count a model's blocks, of each shape the first; ``impl=triton`` is what CUDA compiles."""
+) -> ModelTraffic:
+    """Count a model's blocks in inference, the first of each shape.
+
+    ``impl=triton`` is what CUDA compiles; launches are Inductor's kernels and calls of libraries.
+    """
     model = build_model(spec, size).eval()
     by_shape: dict[tuple, list[nn.Module]] = {}
     for block in filter(is_block, model.modules()):
@@ -67,8 +44,9 @@ def count_compiled(
         block._forward_pre_hooks.clear()
         x = torch.zeros(batch, *shape, dtype=dtype).to(memory_format=memory_format)
         unit = x.numel() * x.element_size()
-        rows.append(CompiledBlock(tuple(x.shape), unit, len(blocks), schedule(block, x)))
-    return CompiledModel(spec.text, rows)
+        passes = Passes(schedule(block, x))
+        rows.append(BlockTraffic(tuple(x.shape), unit, len(blocks), passes))
+    return ModelTraffic(spec.text, None, rows)
 
 
 def schedule(module: nn.Module, x: Tensor) -> Traffic:
@@ -105,15 +83,17 @@ def schedule(module: nn.Module, x: Tensor) -> Traffic:
     return traffic
 
 
-def to_compiled_table(models: list[CompiledModel]) -> str:
+def to_compiled_table(models: list[ModelTraffic]) -> str:
     """Each shape in units of P, and the mean over all blocks."""
     lines = []
     for model in models:
         lines.append(f'{model.model}, compiled, inference')
-        units = sum(block.times * block.unit for block in model.blocks)
         for block in model.blocks:
-            launches, passes = block.infer.launches, block.infer.bytes / block.unit
-            lines.append(f'  {block.times:3} x {block.shape}: {passes:.1f} P, {launches} launches')
-        size = sum(block.times * block.infer.bytes for block in model.blocks)
-        lines.append(f'  mean: {size / units:.1f} P' if units else '  no known blocks')
+            infer = block.passes.infer
+            lines.append(
+                f'  {block.times:3} x {block.shape}: {infer.bytes / block.unit:.1f} P, '
+                f'{infer.launches} launches'
+            )
+        mean = model.in_units(lambda passes: passes.infer.bytes) if model.blocks else None
+        lines.append('  no known blocks' if mean is None else f'  mean: {mean:.1f} P')
     return '\n'.join(lines)

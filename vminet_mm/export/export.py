@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..analysis.tables import text_table
 from ..errors import ConfigError
 from ..inference import load_model
 from ..tasks import task_of
@@ -40,20 +41,19 @@ class Export:
 
     def __str__(self) -> str:
         megabytes = self.path.stat().st_size / 1e6
+        title = (
+            f'{self.path}: {self.metadata["task"]}, outputs {", ".join(self.outputs)}, '
+            f'{megabytes:.1f} MB'
+        )
+        head = ('images', 'output', 'largest', 'difference', 'relative')
         rows = [
-            f'{" x ".join(map(str, row.images)):20} {row.output:14} {row.largest:12.4g} '
-            f'{row.difference:12.3g} {row.relative:10.2g}'
+            (
+                *(' x '.join(map(str, row.images)), row.output),
+                *(f'{row.largest:.4g}', f'{row.difference:.3g}', f'{row.relative:.2g}'),
+            )
             for row in self.differences
         ]
-        head = f'{"images":20} {"output":14} {"largest":>12} {"difference":>12} {"relative":>10}'
-        return '\n'.join(
-            [
-                f'{self.path}: {self.metadata["task"]}, outputs {", ".join(self.outputs)}, '
-                f'{megabytes:.1f} MB',
-                *([head] if rows else []),
-                *rows,
-            ]
-        )
+        return '\n'.join([title, *(text_table([head, *rows]) if rows else [])])
 
 
 def export(

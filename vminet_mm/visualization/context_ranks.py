@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..analysis.tables import markdown_table
 from ..models import VMISA, VMINet
 from ..ops import make_mask
 from .context_maps import watching
@@ -74,11 +75,8 @@ def _ranks(embedding: Tensor, attn: VMISA, masks: Sequence[str]) -> dict[str, in
 def ranks_as_table(found: dict[str, list[dict[str, int]]]) -> str:
     """Markdown with a row for each block: means over the images."""
     columns = list(next(iter(found.values()))[0])
-    lines = [
-        f'| block | {" | ".join(columns)} |',
-        f'| {" | ".join(["---"] * (len(columns) + 1))} |',
+    rows = [
+        (name, *(f'{sum(r[column] for r in ranks) / len(ranks):.4g}' for column in columns))
+        for name, ranks in found.items()
     ]
-    for name, ranks in found.items():
-        means = (sum(r[column] for r in ranks) / len(ranks) for column in columns)
-        lines.append(f'| {name} | {" | ".join(f"{mean:.4g}" for mean in means)} |')
-    return '\n'.join(lines)
+    return '\n'.join(markdown_table([('block', *columns), *rows]))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from ...analysis.tables import markdown_table
 from .run import Outcome, state
 from .steps import STEPS
 
@@ -17,12 +18,9 @@ def as_page(outcomes: Sequence[Outcome], command: str) -> str:
         '',
         f'`{command}`',
         '',
-        '| step | | seconds |',
-        '| --- | --- | ---: |',
     ]
-    lines += [
-        f'| {one.step}: {one.name} | {state(one.code)} | {one.seconds:.1f} |' for one in outcomes
-    ]
+    rows = [(f'{one.step}: {one.name}', state(one.code), f'{one.seconds:.1f}') for one in outcomes]
+    lines += markdown_table([('step', '', 'seconds'), *rows])
     for name, group in groupby(outcomes, lambda outcome: outcome.step):
         lines += ['', f'## {name}: {titles.get(name, name)}']
         for outcome in group:

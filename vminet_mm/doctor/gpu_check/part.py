@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...analysis.latency import device_clock, quartiles, time_in_turn
+from ...analysis.tables import markdown_table
 
 
 def parse_args(doc: str | None) -> argparse.Namespace:
@@ -28,9 +29,8 @@ def publish(path: str, rows: Sequence[dict]) -> None:
     """Print rows as a table of Markdown, and write them as JSON."""
     Path(path).write_text(json.dumps(rows, indent=2))
     names = list(rows[0])
-    print(f'| {" | ".join(names)} |', f'|{" --- |" * len(names)}', sep='\n')
-    for row in rows:
-        print('| ' + ' | '.join(_cell(row[name]) for name in names) + ' |')
+    cells = [[_cell(row[name]) for name in names] for row in rows]
+    print('\n'.join(markdown_table([names, *cells])))
 
 
 def _cell(value: object) -> str:
