@@ -53,6 +53,6 @@ def test_odd_objects(copy_of: Callable) -> None:
     notes = '\n'.join(report.notes)
     assert '1 files in' in notes and '1 of 16 images are without annotation' in notes
     assert '2 boxes are empty' in notes and '(annotation ids 1, 2)' in notes
-    assert '1 annotations belong to no listed image (ids 3)' in notes
+    assert '1 annotations belong to no listed image (annotation ids 3)' in notes
     assert any('1 of them crowds' in line for line in report.lines)
     assert len(report.samples['train']) == 15  # filter_empty_gt

@@ -115,12 +115,12 @@ def _check_images(report: Report, images: list[dict]) -> bool:
         for image in images
         if not all(is_number(image[side]) and image[side] > 0 for side in ('height', 'width'))
     ]
-    if wrong:
-        report.problem(
-            f'{len(wrong)} images have a height or width that is no size (image ids {some(wrong)})',
-            'write height and width in pixels, as numbers',
-        )
-    return not wrong
+    return not report.problem_of(
+        wrong,
+        'images have a height or width that is no size',
+        'write height and width in pixels, as numbers',
+        kind='image',
+    )
 
 
 def _check_objects(report: Report, images: list[dict], objects: list[dict]) -> list[dict] | None:
@@ -144,29 +144,24 @@ def _check_objects(report: Report, images: list[dict], objects: list[dict]) -> l
             f'(annotation ids {some(strays)})',
             'write the ids of images and annotations alike, as numbers',
         )
-    elif strays:
-        report.note(f'{len(strays)} annotations belong to no listed image (ids {some(strays)})')
+    else:
+        report.note_of(strays, 'annotations belong to no listed image')
     wrong = [entry['id'] for entry in objects if not _is_box(entry)]
-    if wrong:
-        report.problem(
-            f'{len(wrong)} boxes are not four numbers, or NaN or infinite '
-            f'(annotation ids {some(wrong)})',
-            'write bbox as [left, top, width, height] in pixels',
-        )
+    if report.problem_of(
+        wrong,
+        'boxes are not four numbers, or NaN or infinite',
+        'write bbox as [left, top, width, height] in pixels',
+    ):
         return None
     wrong = [entry['id'] for entry in objects if not is_number(entry['area'])]
-    if wrong:
-        report.problem(
-            f'{len(wrong)} areas are no number, or NaN or infinite (annotation ids {some(wrong)})',
-            f'write area in pixels, or {FIX}',
-        )
+    if report.problem_of(
+        wrong, 'areas are no number, or NaN or infinite', f'write area in pixels, or {FIX}'
+    ):
         return None
     empty = [entry['id'] for entry in objects if _is_empty(entry, sizes.get(entry['image_id']))]
-    if empty:
-        report.note(
-            f'{len(empty)} boxes are empty, under 1 pixel or outside of their image, and '
-            f'are left out (annotation ids {some(empty)})'
-        )
+    report.note_of(
+        empty, 'boxes are empty, under 1 pixel or outside of their image, and are left out'
+    )
     lost = {*empty, *strays}
     return [entry for entry in objects if entry['id'] not in lost]
 

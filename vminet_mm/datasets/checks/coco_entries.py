@@ -77,12 +77,7 @@ def _check_ids(report: Report, content: dict[str, list]) -> None:
             )
     for key in ('image_id', 'category_id'):
         odd = [entry['id'] for entry in content['annotations'] if not _may_refer(entry[key])]
-        if odd:
-            report.problem(
-                f'{key} of {len(odd)} annotations is a list or an object '
-                f'(annotation ids {some(odd)})',
-                'write one id',
-            )
+        report.problem_of(odd, f'annotations have a list or an object as {key}', 'write one id')
     twice = repeated(ids['categories'])
     if twice:
         report.problem(

@@ -9,7 +9,7 @@ from pycocotools import mask as masks
 from tqdm import tqdm
 
 from .coco_codes import code_runs
-from .report import FIX, Report, some
+from .report import FIX, Report
 
 MIN_POLYGON = 6  # numbers: three points
 FAR = 100  # sides of the image from its corner, beyond which no polygon is meant
@@ -71,25 +71,21 @@ def _check_form(report: Report, sizes: dict, objects: list[dict]) -> None:
         fault = _fault(entry.get('segmentation'), FAR * max(sizes[entry['image_id']]))
         if fault:
             found.setdefault(fault, []).append(entry['id'])
-    if empty := found.get('empty'):
-        report.problem(
-            f'{len(empty)} of {len(objects)} objects have no segmentation '
-            f'(annotation ids {some(empty)}), and masks are read',
-            f'add the masks, or {FIX}, which draws the box as a polygon; a detector without '
-            'masks does not need them',
-        )
+    report.problem_of(
+        found.get('empty', ()),
+        f'of {len(objects)} objects have no segmentation, and masks are read',
+        f'add the masks, or {FIX}, which draws the box as a polygon; a detector without masks '
+        'does not need them',
+    )
     for fault, text, way in (
         ('flat', 'segmentations are polygons that are not nested', 'write'),
         ('deep', 'segmentations are nested too deep, or pairs of numbers', 'write'),
         ('text', 'segmentations hold what is no number, or NaN', 'write numbers:'),
         ('far', 'segmentations reach far beyond their image', 'write pixels:'),
     ):
-        if ids := found.get(fault):
-            report.problem(
-                f'{len(ids)} {text} (annotation ids {some(ids)})',
-                f'{way} segmentation as [[x1, y1, x2, y2, ...]], a list of polygons, or {FIX}',
-            )
-    for fault, text, way in (
+        fix = f'{way} segmentation as [[x1, y1, x2, y2, ...]], a list of polygons, or {FIX}'
+        report.problem_of(found.get(fault, ()), text, fix)
+    for fault, text, fix in (
         (
             'listed',
             'segmentations are run-length codes in a list',
@@ -106,16 +102,14 @@ def _check_form(report: Report, sizes: dict, objects: list[dict]) -> None:
             'code these masks again, with pycocotools.mask.encode',
         ),
     ):
-        if ids := found.get(fault):
-            report.problem(f'{len(ids)} {text} (annotation ids {some(ids)})', way)
+        report.problem_of(found.get(fault, ()), text, fix)
     if found.keys() & {'text', 'far', 'code'}:
         report.unsafe.add(report.split)
-    if thin := found.get('thin'):
-        report.problem(
-            f'{len(thin)} objects have a polygon with fewer than {MIN_POLYGON} numbers or '
-            f'an odd number of them (annotation ids {some(thin)})',
-            f'remove these polygons, or {FIX}',
-        )
+    report.problem_of(
+        found.get('thin', ()),
+        f'objects have a polygon with fewer than {MIN_POLYGON} numbers or an odd number of them',
+        f'remove these polygons, or {FIX}',
+    )
 
 
 def _fault(code: Any, reach: float) -> str | None:
@@ -142,12 +136,11 @@ def _check_code_sizes(report: Report, sizes: dict, objects: list[dict]) -> None:
         is_whole = runs is None or runs.sum() == size[0] * size[1]  # invalid: reported separately
         if listed != list(size) or not is_whole:
             wrong.append(entry['id'])
-    if wrong:
-        report.problem(
-            f'{len(wrong)} masks (run-length codes) are not of the size of their image '
-            f'(annotation ids {some(wrong)})',
-            'write size as [height, width] of the image, and code the mask at that size',
-        )
+    report.problem_of(
+        wrong,
+        'masks (run-length codes) are not of the size of their image',
+        'write size as [height, width] of the image, and code the mask at that size',
+    )
 
 
 def _check_contents(report: Report, sizes: dict, objects: list[dict]) -> None:
@@ -164,28 +157,28 @@ def _check_contents(report: Report, sizes: dict, objects: list[dict]) -> None:
             bare.append(entry['id'])
         elif _iou(box, entry['bbox']) < SAME_BOX:
             apart.append(entry['id'])
-    if broken:
-        report.problem(
-            f'{len(broken)} masks (run-length codes) cannot be decoded '
-            f'(annotation ids {some(broken)})',
-            'code these masks again, with pycocotools.mask.encode',
-        )
+    report.problem_of(
+        broken,
+        'masks (run-length codes) cannot be decoded',
+        'code these masks again, with pycocotools.mask.encode',
+    )
     if bare and len(bare) == len(objects):
         report.problem(
             f'none of the {len(bare)} masks holds a pixel',
             'draw polygons around the objects; a detector without masks does not need them',
         )
-    elif bare:
-        report.note(f'{len(bare)} masks hold no pixel (annotation ids {some(bare)})')
-    text = f'{len(apart)} of {len(objects)} masks do not lie in their box'
+    else:
+        report.note_of(bare, 'masks hold no pixel')
+    text = f'of {len(objects)} masks do not lie in their box'
     if len(apart) > len(objects) / 2:
-        report.problem(
-            f'{text} (annotation ids {some(apart)})',
+        report.problem_of(
+            apart,
+            text,
             'write bbox as [left, top, width, height] in pixels, and boxes and masks in the size '
             'that the image has; was one of them scaled?',
         )
-    elif apart:
-        report.note(f'{text} (annotation ids {some(apart)})')
+    else:
+        report.note_of(apart, text)
 
 
 def _box_of(code: Any, size: tuple[int, int]) -> tuple[float, ...]:

@@ -22,20 +22,19 @@ PERFECT = 0.999  # AP of the ground truth evaluated against itself; the rest is 
 def check_evaluation(report: Report, objects: list[dict]) -> None:
     """Check what pycocotools reads otherwise than mmdet: ``iscrowd``, and ids that start at 1."""
     odd = [entry['id'] for entry in objects if entry.get('iscrowd', 0) not in (0, 1)]
-    if odd:
-        report.problem(
-            f'{len(odd)} annotations have an iscrowd that is neither 0 nor 1 (ids {some(odd)})',
-            f'write "iscrowd": 0 for a single object, or {FIX}',
-        )
+    report.problem_of(
+        odd,
+        'annotations have an iscrowd that is neither 0 nor 1',
+        f'write "iscrowd": 0 for a single object, or {FIX}',
+    )
     if report.split == 'train':
         return
     lacking = [entry['id'] for entry in objects if 'iscrowd' not in entry]
-    if lacking:
-        report.problem(
-            f'{len(lacking)} annotations have no iscrowd (ids {some(lacking)}); the '
-            'evaluation stops without it',
-            f'add "iscrowd": 0, or {FIX}',
-        )
+    report.problem_of(
+        lacking,
+        'annotations have no iscrowd, without which the evaluation stops',
+        f'add "iscrowd": 0, or {FIX}',
+    )
     if any(entry['id'] == 0 for entry in objects):
         report.problem(
             'an annotation has the id 0, which pycocotools takes for "no match": a '

@@ -90,6 +90,29 @@ class Report:
         """Keep a problem and how to fix it for the end."""
         self.problems.append(f'{self._named(text)} -> {one_line(fix)}')
 
+    def note_of(self, ids: Sequence[object], text: str) -> None:
+        """Keep a note on annotations with some of their ids, if there are any."""
+        if ids:
+            self.note(f'{len(ids)} {text} (annotation ids {some(ids)})')
+
+    def problem_of(
+        self, ids: Sequence[object], text: str, fix: str, kind: str = 'annotation'
+    ) -> bool:
+        """Keep a problem of annotations, or images, with some of their ids.
+
+        Args:
+            ids: Their ids; without any there is no problem.
+            text: What is wrong, behind their number.
+            fix: How to fix it.
+            kind: What the ids are of.
+
+        Returns:
+            bool: Whether there is a problem.
+        """
+        if ids:
+            self.problem(f'{len(ids)} {text} ({kind} ids {some(ids)})', fix)
+        return bool(ids)
+
     def _named(self, text: str) -> str:
         return one_line(f'{self.split}: {text}' if self.split else text)
 
