@@ -47,6 +47,24 @@ def test_one_class_that_can_be_learned(head: dict) -> None:
     assert problems(head) == []
 
 
+@pytest.mark.parametrize('where', ['', 'model.'])
+def test_labels_mixed_among_other_classes(where: str) -> None:
+    """A head for two classes, whose images are mixed as if there were a thousand."""
+
+    def found(number: int, more_is_wrong: bool = False, **model: object) -> list[str]:
+        report = Report(echo=lambda line: None)
+        cfg = Config(dict(model=dict(head=dict(type='LinearClsHead', num_classes=2), **model)))
+        cfg.merge_from_dict({f'{where}data_preprocessor': dict(num_classes=number)})
+        check_model(report, cfg, 2, more_is_wrong)
+        return report.problems
+
+    mixed = dict(train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8)]))
+    (problem,) = found(1000, **mixed)
+    assert f'--cfg-options {where}data_preprocessor.num_classes=2' in problem
+    assert found(2, **mixed) == found(1000) == found(1000, train_cfg=None) == []
+    assert len(found(1000, more_is_wrong=True, **mixed)) == 1
+
+
 def test_weights_of_other_classes() -> None:
     loss = [dict(type='DiceLoss'), dict(SOFTMAX, class_weight=[1.0, 2.0])]
     (problem,) = problems(dict(num_classes=6, loss_decode=loss), 6)

@@ -93,6 +93,8 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
                 f'{path} is {value}, the data have {number} classes',
                 f'--cfg-options {path}={number}, or list the right classes in metainfo.classes',
             )
+    if not more_is_wrong:  # else it is reported above
+        _check_mixed_labels(report, settings)
     _check_one_class(report, settings)
     _check_label_lists(report, settings)
     _check_decode_heads(report, settings)
@@ -111,6 +113,22 @@ def check_model(report: Report, cfg: Config, number: int, more_is_wrong: bool = 
                 f'{path} asks for the best {largest} of {number} classes',
                 f'--cfg-options {path}="(1,)"',
             )
+
+
+def _check_mixed_labels(report: Report, settings: dict) -> None:
+    """Report labels that are mixed among another number of classes than the head's."""
+    model = settings.get('model') or {}
+    path = 'model.data_preprocessor' if model.get('data_preprocessor') else 'data_preprocessor'
+    preprocessor = model.get('data_preprocessor') or settings.get('data_preprocessor') or {}
+    mixes = (model.get('train_cfg') or {}).get('augments') or preprocessor.get('batch_augments')
+    wanted = (model.get('head') or {}).get('num_classes')
+    given = preprocessor.get('num_classes')
+    if mixes and isinstance(wanted, int) and isinstance(given, int) and given != wanted:
+        report.problem(
+            f'labels are mixed among the {given} classes of {path}.num_classes, and model.head has '
+            f'{wanted}',
+            f'--cfg-options {path}.num_classes={wanted}',
+        )
 
 
 def _check_one_class(report: Report, settings: dict) -> None:
