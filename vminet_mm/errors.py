@@ -1,4 +1,4 @@
-"""Every exception of the package, and how an error becomes one line of text.
+"""All exceptions of the package, and their text in one line.
 
 The command-line tools catch these errors and print their text without a traceback.
 """
@@ -11,7 +11,7 @@ MAX_LENGTH = 300  # characters of an error, which may quote the whole input
 
 
 def one_line(text: object, length: int | None = None) -> str:
-    """Text without line breaks, cut to a length if one is given."""
+    """Text in one line, truncated to a length if one is given."""
     text = ' '.join(str(text).split())
     return text if length is None or len(text) <= length else f'{text[:length]} ...'
 

@@ -27,7 +27,7 @@ LOCATIONS = {
 
 
 def register() -> None:
-    """Tell the registries as soon as they exist; a second call changes nothing."""
+    """Register the locations as soon as the registries exist; a second call changes nothing."""
     for module_name in LOCATIONS:
         when_imported(module_name, _add_locations)
 

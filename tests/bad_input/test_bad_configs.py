@@ -23,7 +23,7 @@ UNREADABLE = {
     'config that is a folder': ({'a.py/b.py': ''}, '{}/a.py is a folder; give a config in it'),
     'config of another kind': (
         {'a.txt': 'x = 1'},
-        '{}/a.txt is no config: their names end with .py, .json, .yaml, .yml',
+        '{}/a.txt is not a config: names end with .py, .json, .yaml, .yml',
     ),
     'config with a syntax error': (
         {'a.py': 'x = 1\nmodel = dict(\n'},
@@ -120,7 +120,7 @@ UNTRAINABLE = {
         CLASSIFIER,
         {'optim_wrapper.optimizer.type': 'Adamm'},
         {},
-        "optim_wrapper.optimizer.type is 'Adamm', and there is no such optimizer; such as AdamW",
+        "optim_wrapper.optimizer.type is 'Adamm', and there is no such optimizer; take AdamW",
     ),
     'unknown transform': (
         CLASSIFIER,

@@ -208,7 +208,7 @@ def test_pictures(task: str, models: Models, images: list[Path], tmp_path: Path)
     plain = cv2.resize(prediction.image, (480, 384))
     assert picture.shape[1] == 480 and picture.shape[0] >= 384
     assert (picture[:384] != plain).any() == (task != 'classification')
-    with pytest.raises(InputError, match=r'OpenCV writes no \.xyz'):
+    with pytest.raises(InputError, match=r'OpenCV cannot write \.xyz'):
         prediction.save(tmp_path / 'a.xyz')
 
 

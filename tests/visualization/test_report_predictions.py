@@ -275,7 +275,7 @@ def test_wrong_calls_end_with_one_line(
 ) -> None:
     with pytest.raises(SystemExit, match='^error: there is no folder nowhere$'):
         report(monkeypatch, 'nowhere')
-    with pytest.raises(SystemExit, match='^error: .* is no work dir'):
+    with pytest.raises(SystemExit, match='^error: .* is not a work dir'):
         report(monkeypatch, str(tmp_path))
     with pytest.raises(SystemExit):
         report(monkeypatch, str(tmp_path), '--num-images', '-1')

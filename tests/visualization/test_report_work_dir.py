@@ -88,7 +88,7 @@ def test_checkpoint_of_validations_without_metrics(tmp_path: Path) -> None:
 def test_errors_tell_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='there is no folder'):
         read_work_dir(tmp_path / 'none')
-    with pytest.raises(ConfigError, match='is no work dir: vminet_mm train writes'):
+    with pytest.raises(ConfigError, match='is not a work dir: vminet_mm train writes'):
         read_work_dir(tmp_path)
     vis_data = write_work_dir(tmp_path / 'a', [training_line(1)])
     with pytest.raises(ConfigError, match=f'did you mean {tmp_path}/a'):

@@ -74,7 +74,7 @@ class Settings:
 
 
 class Case:
-    """A model that is ready to be run on a random batch.
+    """A model and a random batch to run it on.
 
     Args:
         spec (ModelSpec): Which model.
@@ -99,7 +99,7 @@ class Case:
         self.run = self._runner()
 
     def _runner(self) -> nn.Module | Callable[[Tensor], Tensor]:
-        """The model as the engine of its spec runs it."""
+        """The model, run by the engine of its spec."""
         engine, settings = self.spec.engine, self.settings
         if is_runtime(engine):
             if torch.device(settings.device).type != 'cpu' or settings.dtype != 'fp32':
@@ -226,7 +226,7 @@ def time_with_progress(
 
 @contextmanager
 def machine(settings: Settings, compiles: object = None) -> Iterator[None]:
-    """Set torch up for measuring, with torch.compile if that will be used; then back as it was."""
+    """Context manager that sets torch up for measuring and restores its settings afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     # models of a class share their code, of which each size and mode is a version; past the limit

@@ -1,4 +1,4 @@
-"""What a benchmark measured, as a table and as JSON."""
+"""The results of a benchmark, as a table and as JSON."""
 
 import json
 import os
@@ -175,7 +175,7 @@ def to_table(report: Report, style: str = 'text') -> str:
 
 
 def _cells(row: Measurement) -> list[str]:
-    """A row as it is printed."""
+    """The cells of a row."""
     low, high = row.spread
     return [
         row.model,

@@ -1,4 +1,4 @@
-"""The switches that the benchmark tools share, and what they write."""
+"""Command-line switches and output that the benchmark tools share."""
 
 import argparse
 from pathlib import Path

@@ -119,7 +119,7 @@ def _count_fused_attention(inputs: list, outputs: list) -> int:
 # the recurrent form as one operation, for the count alone: its definition is a loop over tokens
 @torch.library.custom_op('vminet_mm::counted_recurrence', mutates_args=())
 def _counted_recurrence(query: Tensor) -> Tensor:
-    """Stand for the recurrence in a trace."""
+    """The recurrence in a trace, as one operation."""
     return query.clone()
 
 
@@ -207,7 +207,7 @@ def _without_suppression(model_cfg: dict) -> dict:
 
 
 def _define_attention(model: nn.Module) -> None:
-    """Have every attention compute what is to be counted, not what is fastest."""
+    """Set every attention to the implementation that is counted, not the fastest one."""
     count_scans(model)
     for module in model.modules():
         if isinstance(module, VMISA) and module.form == 'recurrent':
@@ -217,7 +217,7 @@ def _define_attention(model: nn.Module) -> None:
 
 
 def _without_padding(model: nn.Module) -> None:
-    """Have every backbone take the image, which has no padding and carries no sizes, as a whole."""
+    """Turn ``mask_padding`` off in every backbone: the image has no padding and no sizes."""
     for backbone in model.modules():
         if isinstance(backbone, VMINet):
             backbone.mask_padding = False
@@ -241,7 +241,7 @@ def _watch_rois(model: nn.Module) -> dict[str, int]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back what building and tracing a model log and warn of."""
+    """Context manager that silences logs and warnings of building and tracing a model."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('ERROR')

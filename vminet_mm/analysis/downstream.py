@@ -153,7 +153,7 @@ def run_downstream(
 
 
 def _count_objects(samples: list[BaseDataElement]) -> int | None:
-    """Objects in all predictions, or None for what is no detector."""
+    """Objects in all predictions; None if the model is not a detector."""
     if 'pred_instances' not in samples[0]:
         return None
     return sum(len(sample.pred_instances) for sample in samples)

@@ -1,4 +1,4 @@
-"""What runs a model in a benchmark: torch, torch.compile, onnxruntime or OpenVINO.
+"""Engines that run a model in a benchmark: torch, torch.compile, onnxruntime or OpenVINO.
 
 The two runtimes are given an ONNX file of the size of the images, in memory, as many threads as
 torch, and compute in float32.
@@ -24,7 +24,7 @@ OPSET = 20
 
 
 def is_runtime(engine: str) -> bool:
-    """Whether a model leaves torch for an engine."""
+    """Whether an engine runs the model outside of torch."""
     return engine in PACKAGES
 
 

@@ -1,4 +1,4 @@
-"""What the hooks of a training cost an iteration, and the loop of MMEngine beside ours."""
+"""Time that the hooks of a training take per iteration, and MMEngine's own loop for comparison."""
 
 import os
 import tempfile
@@ -36,9 +36,9 @@ class HookCost:
 
     Attributes:
         hook: Its class.
-        is_ours: Whether this package brings it.
-        seconds: Of the process itself in one iteration, the median.
-        messages: That it sends to the other processes in one iteration.
+        is_ours: Whether it is a hook of this package.
+        seconds: Its time per iteration in one process, the median.
+        messages: Messages per iteration to the other processes.
     """
 
     hook: str
@@ -49,13 +49,13 @@ class HookCost:
 
 @dataclass(frozen=True)
 class LoopCosts:
-    """What a training takes.
+    """The time of a training loop.
 
     Attributes:
         processes: How many trained together.
-        seconds: Of an iteration, data loading included; the median of all rounds.
-        stock_seconds: The same in MMEngine's runner, without a hook of ours.
-        ratio: Of both, the median of the rounds.
+        seconds: Time per iteration, data loading included; the median of all rounds.
+        stock_seconds: The same in MMEngine's runner without hooks of this package.
+        ratio: The ratio of the two, the median of the rounds.
         hooks: The hooks, the most expensive first.
     """
 
@@ -116,7 +116,7 @@ def _shortened(cfg: Config, iterations: int) -> Config:
 
 
 def _train_in_turn(rank: int, cfg: dict, processes: int, rounds: int, folder: str) -> None:
-    """What each process does; the first writes the figures."""
+    """The work of each process; the first one writes the results."""
     cfg = Config(cfg)
     warnings.simplefilter('ignore')  # of upstream code, again in each round
     if processes > 1:

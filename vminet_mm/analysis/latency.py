@@ -1,4 +1,4 @@
-"""Time of functions against each other, in one run.
+"""Compare the times of functions in one run.
 
 A machine's speed drifts, so the functions are timed in turn and repeatedly, each round in another
 order; a ratio is taken within a round and the median of the ratios is reported.
@@ -15,7 +15,7 @@ Clock = Callable[[], float]
 
 
 def device_clock(device: torch.device | str, cpu_time: bool = False) -> Clock:
-    """A clock in seconds which on CUDA waits for what was started before it is read.
+    """A clock in seconds, which on CUDA synchronizes before it is read.
 
     Args:
         device: Where the work is done.

@@ -1,4 +1,4 @@
-"""Ground truth made up for random images, so that a model of any of the tasks can be trained."""
+"""Random ground truth for random images, to train a model of any of the tasks."""
 
 import numpy as np
 import torch

@@ -69,7 +69,7 @@ def train_length(cfg: Config) -> tuple[str, int]:
 def find_runs(work_dirs: str | Path) -> list[Run]:
     """The runs with a validation at any depth below a folder, sorted by their folders.
 
-    A folder that does not exist has none. What is no run of MMEngine's is passed over.
+    A folder that does not exist has none. Folders without a run of MMEngine are skipped.
     """
     folders = {scalars.parents[2] for scalars in Path(work_dirs).rglob(SCALARS)}
     runs = [_read_run(folder) for folder in sorted(folders)]

@@ -78,7 +78,7 @@ def _translate(name: str, value: Tensor, path: str | PathLike) -> dict[str, Tens
         edge = math.isqrt(value.numel())
         if edge**2 != value.numel():
             raise CheckpointMismatchError(
-                f'{path}: {name} {tuple(value.shape)} is of no square grid'
+                f'{path}: {name} {tuple(value.shape)} is not of a square grid'
             )
         return {block + 'attn.alpha': value.reshape(edge, edge)}
     old = next((p for p in _BLOCK_PARTS if part.startswith(p)), '')

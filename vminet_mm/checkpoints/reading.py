@@ -84,7 +84,9 @@ class Checkpoint:
             if len(shape) == 4 and shape[0] >= shape[1] >= scale:
                 widths.append((shape[1] // scale, shape[0] // shape[1]))
         if not widths:
-            raise CheckpointMismatchError(f'{self.source} holds no VMINet: its shapes are no arch')
+            raise CheckpointMismatchError(
+                f'{self.source} holds no VMINet: its shapes are not those of an arch'
+            )
         base_channels, expansion = max(set(widths), key=widths.count)  # one may be damaged
         depths = tuple(sum(b.startswith(f'stages.{i}.') for b in blocks) for i in range(4))
         return dict(base_channels=base_channels, expansion=expansion, depths=depths)
@@ -207,7 +209,7 @@ def load_backbone(
 
 
 def _find_prefix(state: Mapping[str, Tensor], prefix: str | None, path: str | PathLike) -> str:
-    """Where the VMINet lies in a state dict."""
+    """The prefix of the VMINet's names in a state dict."""
     found = dict.fromkeys(m[1] for m in map(_MARK.fullmatch, state) if m)
     if prefix is None:
         prefix = 'backbone.' if 'backbone.' in found else ''

@@ -28,7 +28,7 @@ def fix(module: ModuleType) -> None:
 
 
 def _fix_pipeline(compose: type) -> None:
-    """Have errors of transforms name the image and the step."""
+    """Make errors of transforms name the image and the step."""
 
     def call(original: Any, self: Any, data: Any) -> Any:
         """``Compose.__call__`` whose errors name the image and the step."""
@@ -50,7 +50,7 @@ def _fix_pipeline(compose: type) -> None:
 
 
 def _fix_loading(loading: type) -> None:
-    """Have errors of reading an image say what is wrong with the file."""
+    """Make errors of reading an image say what is wrong with the file."""
 
     def transform(original: Any, self: Any, results: dict) -> Any:
         """``LoadImageFromFile.transform`` whose errors say what is wrong with the file."""
@@ -74,7 +74,7 @@ def _fix_loading(loading: type) -> None:
 
 
 def _fix_dataset(dataset: type) -> None:
-    """Refuse a list of images that filtering has emptied."""
+    """Refuse a list of images that is empty after filtering."""
 
     def serialize(original: Any, self: Any) -> Any:
         """``_serialize_data``, which refuses a list that filtering has emptied."""

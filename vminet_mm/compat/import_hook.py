@@ -57,7 +57,7 @@ def _attach(spec: ModuleSpec) -> None:
 
 
 def _is_executing(module: ModuleType) -> bool:
-    """Whether the module's own body is still running (a circular import)."""
+    """Whether the module is still being imported (a circular import)."""
     return bool(getattr(getattr(module, '__spec__', None), '_initializing', False))
 
 

@@ -1,4 +1,4 @@
-"""Warnings that upstream code causes whatever its user does.
+"""Warnings of upstream code that a user cannot avoid.
 
 Filtered by message, and by module where the message alone could mean something else.
 """
@@ -27,7 +27,7 @@ _LOG_LINES = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias
 
 
 def fix(module: ModuleType) -> None:
-    """Silence what a user can do nothing about."""
+    """Silence warnings that a user cannot act on."""
     if module.__name__ == 'torch':
         silence()
     else:

@@ -1,4 +1,4 @@
-"""What the fixes share: replace a function once, and remember which fixes are in effect."""
+"""Shared by the fixes: replace a function once, and record which fixes are active."""
 
 import functools
 import sys

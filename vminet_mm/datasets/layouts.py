@@ -33,7 +33,7 @@ def encode(extension: str, image: np.ndarray) -> bytes:
 
 
 def file_stem(index: int) -> str:
-    """File name, less its ending, of scene ``index`` (from 0): the same in all three sets."""
+    """File name without suffix of scene ``index`` (from 0), the same in all three sets."""
     return f'{index + 1:012d}'
 
 

@@ -41,7 +41,8 @@ def load_config(
         work_dir: Where the run writes; by default ``work_dirs/`` and the name of the config.
 
     Raises:
-        ConfigError: If there is no such file or folder, it is no config, or the options do not fit.
+        ConfigError: If the file or folder does not exist, is not a config, or the options do not
+            fit.
     """
     path = find_config(path)
     cfg = _read(path)
@@ -90,7 +91,7 @@ def _read(path: Path) -> Config:
     if not path.is_file():
         raise ConfigError(f'there is no config {path}; those shipped are in {_shipped()}')
     if path.suffix not in SUFFIXES:
-        raise ConfigError(f'{path} is no config: their names end with {", ".join(SUFFIXES)}')
+        raise ConfigError(f'{path} is not a config: names end with {", ".join(SUFFIXES)}')
     try:
         return Config.fromfile(path)
     except Exception as error:  # a config is a program
@@ -152,7 +153,7 @@ def require_parts(cfg: Config, names: Collection[str]) -> None:
     if not is_known and not (str(scope).isidentifier() and find_spec(scope)):
         raise ConfigError(
             f'default_scope is {scope!r}, and there is no such package; '
-            f'it is {SCOPES_TEXT}, which pip installs'
+            f'it must be {SCOPES_TEXT}, installed with pip'
         )
 
 
@@ -163,13 +164,13 @@ def require_optimizer(cfg: Config) -> None:
         if isinstance(kind, str) and registry.get(kind) is None:
             raise ConfigError(
                 f'optim_wrapper.optimizer.type is {kind!r}, and there is no such optimizer; '
-                'such as AdamW and SGD'
+                'take AdamW, SGD or another one of torch.optim'
             )
     constructor = cfg.optim_wrapper.get('constructor')
     backbone = cfg.model.get('backbone') or {}
     if constructor in _NAMED_BACKBONES_ONLY and str(backbone.get('type')).endswith('VMINet'):
         raise ConfigError(
-            f'optim_wrapper.constructor {constructor!r} knows no VMINet; write '
+            f'optim_wrapper.constructor {constructor!r} does not support VMINet; write '
             "constructor='LayerDecayOptimWrapperConstructor' and "
             'paramwise_cfg=dict(layer_decay_rate=0.9)'
         )

@@ -90,7 +90,9 @@ def _build(checkpoint: Checkpoint) -> tuple[VMINet, dict[str, Any]]:
     try:
         backbone = VMINet(**options)
     except ValueError as error:  # such as a mask that its meta made up
-        raise CheckpointMismatchError(f'{checkpoint.source} fits no VMINet: {error}') from error
+        raise CheckpointMismatchError(
+            f'{checkpoint.source} does not fit a VMINet: {error}'
+        ) from error
     resized, _ = check_fit(backbone, checkpoint)
     if resized:
         raise CheckpointMismatchError(

@@ -32,7 +32,7 @@ class NormStatisticsHook(Hook):
         self.norms = norms_with_statistics(runner.model)
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """Average, unless there is one process."""
+        """Average over the processes, if there are several."""
         if get_world_size() > 1:
             average_statistics(norm for norm in self.norms if norm.training)
 

@@ -44,7 +44,7 @@ def convert_peer(
         fit_head(model.head, checkpoint)
         left = [name for name in checkpoint.left if 'num_batches_tracked' not in name]
         if left:
-            raise CheckpointMismatchError(f'{src} is no whole classifier: {left[0]} is missing')
+            raise CheckpointMismatchError(f'{src} is not a whole classifier: {left[0]} is missing')
         model.backbone.load_state_dict(checkpoint.backbone, strict=False)
         model.head.load_state_dict(checkpoint.head)
         meta = dict(source=Path(src).name, ema=ema)

@@ -1,4 +1,4 @@
-"""Top-level settings of a config that MMEngine's runner would leave unread."""
+"""Top-level settings of a config that MMEngine's runner would ignore."""
 
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -46,7 +46,7 @@ _PACKAGES = dict(
 
 
 def require_read_settings(cfg: Config) -> None:
-    """Raise ConfigError if a top-level setting would be without effect.
+    """Raise ConfigError if a top-level setting would have no effect.
 
     Names that are none of MMEngine's are variables and left alone, but for misspelled ones.
     """
@@ -75,7 +75,7 @@ def require_read_settings(cfg: Config) -> None:
 
 
 def require_numbers(cfg: Config) -> None:
-    """Raise ConfigError if a number of a training is none, or one with which nothing is learned."""
+    """Raise ConfigError for a setting that is not a number, or with which nothing is learned."""
     values = {}
     for name in _LENGTHS:
         value = cfg.train_cfg.get(name.split('.')[1])

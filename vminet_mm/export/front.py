@@ -1,4 +1,4 @@
-"""What stands before and behind a network in its ONNX file: scaling, normalizing and padding.
+"""Operators around a network in its ONNX file: scaling, normalizing and padding.
 
 Written in ONNX's own text format: torch has no open sizes for what depends on the sizes of a batch.
 """
@@ -14,7 +14,7 @@ SIZES = 'float[2] size, float[2] canvas'
 
 
 def add_front(core: onnx.ModelProto, about: dict[str, Any], takes_uint8: bool) -> onnx.ModelProto:
-    """A model that takes images of any size, made of one that takes them ready for the network.
+    """Turn a model that takes preprocessed images into one that takes images of any size.
 
     Args:
         core: With the input ``image`` and, if it needs them, ``size`` and ``canvas``.

@@ -1,4 +1,4 @@
-"""What an exported file says of itself, for a program that has nothing but the file."""
+"""Metadata of an exported file, for a program that has only the file."""
 
 import json
 from os import PathLike
@@ -55,14 +55,14 @@ def describe(predictor: Predictor, outputs: Outputs, checkpoint: str | PathLike)
 
 
 def as_texts(about: dict[str, Any]) -> dict[str, str]:
-    """Metadata as ONNX has them: what is no plain text is JSON."""
+    """Metadata as the strings of an ONNX file; values other than text are JSON."""
     return {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()
     }
 
 
 def ready(about: dict[str, Any], takes_uint8: bool) -> dict[str, Any]:
-    """The metadata of a file that pads by itself, or does all of the preparation."""
+    """The metadata of a file that includes padding, or all of the preprocessing."""
     done = dict(pad_size_divisor=1)
     if takes_uint8:
         outputs = ['classes'] if about['task'] == SEGMENTATION.name else about['outputs']

@@ -1,4 +1,4 @@
-"""What is exported of a model: a function from a batch of images to named tensors."""
+"""The exported function of a model, from a batch of images to named tensors."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -28,8 +28,8 @@ class Outputs(nn.Module):
         choices: The names of all that :meth:`compute` gives.
         parts: The children of the model that it needs.
         inputs: The names of what :meth:`forward` takes: the images, and where results depend on
-            them their ``size`` less the padding and the size of the ``canvas`` that objects are
-            told on, (2,) float, height and width.
+            them their ``size`` without padding and the size of the ``canvas`` in which objects
+            are given, (2,) float, height and width.
 
     Raises:
         ConfigError: If a name is none of the choices.
@@ -75,8 +75,8 @@ class ClassifierOutputs(Outputs):
         is_known = isinstance(getattr(model, 'head', None), ClsHead) or tells_many_classes(model)
         if not isinstance(model, ImageClassifier) or not is_known:
             raise ConfigError(
-                'of mmpretrain, an ImageClassifier whose head has a score for each class can be '
-                f'exported; {type(model).__name__} is none'
+                'of the models of mmpretrain, only an ImageClassifier whose head has a score for '
+                f'each class can be exported, not {type(model).__name__}'
             )
         super().__init__(model, names)
 

@@ -1,4 +1,4 @@
-"""What tools/deployment/test_onnx.py does: the metrics of a file by the evaluators of a config."""
+"""Implementation of tools/deployment/test_onnx.py: metrics of a file by a config's evaluators."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -87,7 +87,7 @@ class OnnxModel(nn.Module):
         return samples
 
     def _prepared(self, image: Tensor, sample: Any) -> np.ndarray:
-        """What the file takes of an image."""
+        """The inputs of the file for an image."""
         if self.about['input'] == 'uint8':  # all that the pipeline did is done by the file
             return read_pixels(sample.img_path, self.about)
         batch = self.data_preprocessor(dict(inputs=[image], data_samples=[sample]), False)

@@ -1,4 +1,4 @@
-"""Opening an exported ONNX file, with one line for a file that is none."""
+"""Opening an exported ONNX file, with a one-line error for an invalid one."""
 
 import json
 from os import PathLike

@@ -57,7 +57,7 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def check_outputs(args: argparse.Namespace, inputs: Inputs) -> None:
-    """Raise ConfigError if the output cannot be written, or would replace an image or itself."""
+    """Raise ConfigError if the output cannot be written, or would overwrite an input or itself."""
     files = [path for path in (*inputs.images, *inputs.videos) if isinstance(path, Path)]
     folders = [] if args.no_pictures else [args.out_dir]
     for folder in [*folders, args.save_labels]:
@@ -91,7 +91,7 @@ def check_switches(args: argparse.Namespace, model: Predictor, inputs: Inputs) -
 
 
 class Output:
-    """Writes what was asked for of each prediction.
+    """Writes the requested outputs of each prediction.
 
     Args:
         args (argparse.Namespace): The switches.
@@ -184,12 +184,12 @@ class Output:
             self._records.append(record)
 
     def skip(self, frame: Frame, reason: str) -> None:
-        """Tell and note that an image cannot be read."""
+        """Report and record that an image cannot be read."""
         self.skipped.append(dict(file=str(frame), reason=reason))
         tqdm.write(f'skipped {frame}: {reason}', file=sys.stderr)
 
     def finish(self) -> None:
-        """Write the JSON files and say what there is.
+        """Write the JSON files and print a summary.
 
         Raises:
             InputError: If nothing could be predicted.

@@ -55,7 +55,7 @@ def draw_objects(
 def object_texts(
     labels: np.ndarray, classes: Sequence[str], scores: np.ndarray | None = None
 ) -> list[str]:
-    """What to write at objects: class and score, or less where words would hide the picture.
+    """Labels of objects: class and score, or less where text would hide the image.
 
     A single class is not named. Of more than ``MAX_NAMED`` objects each class is named once, at its
     first object, with their number.
@@ -147,7 +147,7 @@ def _fill(canvas: np.ndarray, mask: np.ndarray, color: Color, outline: int = 0) 
 
 
 def _innermost(mask: np.ndarray) -> tuple[int, int]:
-    """The pixel (x, y) of a mask that is farthest from what is outside."""
+    """The pixel (x, y) of a mask that is farthest from its border."""
     distance = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)
     y, x = np.unravel_index(distance.argmax(), distance.shape)
     return int(x) - 1, int(y) - 1

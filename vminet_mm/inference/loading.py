@@ -1,4 +1,4 @@
-"""Making a model from a config and a checkpoint, to predict with."""
+"""Building a model from a config and a checkpoint, for inference."""
 
 import argparse
 from collections.abc import Iterator, Mapping
@@ -84,7 +84,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the switch that says where a model runs, see :func:`choose_device`."""
+    """Add the switch ``--device``, see :func:`choose_device`."""
     parser.add_argument(
         '--device', default='auto', help='cpu, cuda or cuda:N; by default CUDA where there is one'
     )

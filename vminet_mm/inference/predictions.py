@@ -1,4 +1,4 @@
-"""What a model predicts for one image, for each of the three tasks."""
+"""Predictions for one image, for each of the three tasks."""
 
 from dataclasses import dataclass
 from os import PathLike
@@ -41,7 +41,7 @@ class Prediction:
         return self.frame.image
 
     def to_dict(self, score_thr: float = SCORE_THR) -> dict:
-        """The prediction in plain values, fit for JSON, with the objects from a score on.
+        """The prediction in plain values for JSON, with the objects from a score on.
 
         ``file``, ``frame`` of a video, ``width``, ``height`` and what the task adds.
         """
@@ -214,7 +214,7 @@ def write_image(path: str | PathLike, image: np.ndarray) -> Path:
     except cv2.error:
         is_done = False
     if not is_done:
-        raise InputError(f'{path}: OpenCV writes no {path.suffix or "file without a suffix"}')
+        raise InputError(f'{path}: OpenCV cannot write {path.suffix or "a file without a suffix"}')
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)  # unlike imwrite, it says why it failed
     return path

@@ -1,4 +1,4 @@
-"""A model with all that it takes to predict: the pipeline, the batches and the classes."""
+"""A model with everything for inference: pipeline, batches and classes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice

@@ -1,4 +1,4 @@
-"""The trained models that come with the project, by name."""
+"""Trained models that are shipped with the project, by name."""
 
 from pathlib import Path
 

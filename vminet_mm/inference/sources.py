@@ -308,7 +308,7 @@ def image_root(dataset: Any) -> Path:
     """
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not all(info.get('img_path') for info in infos):
-        raise ConfigError('pictures of predictions need image files, and the data set has none')
+        raise ConfigError('drawings of predictions need image files, and the data set has none')
     return common_folder([Path(info['img_path']) for info in infos])
 
 

@@ -194,7 +194,7 @@ class VMISA(nn.Module):
 
 
 class NoAttention(nn.Module):
-    """What stands in place of :class:`VMISA` in the ablation of Fig. 4: ReLU6(U W1 + b1).
+    """Replacement of :class:`VMISA` in the ablation of Fig. 4: ReLU6(U W1 + b1).
 
     Args:
         channels (int): C, the channels of the input.

@@ -110,7 +110,7 @@ class VMISABlock(BaseModule):
 
     @torch.no_grad()
     def switch_to_deploy(self) -> None:
-        """Fold, in place and for inference only, what follows one another linearly.
+        """Fold consecutive linear operations, in place and for inference only.
 
         Batch norms go into their convolutions, the bias of the depth-wise one into those of W1 and
         W2, which become one convolution, and s0 into alpha. The result changes by rounding alone;

@@ -1,4 +1,4 @@
-"""Images of several sizes in one batch: which cells of a map are an image's, and which are padding.
+"""Images of several sizes in one batch: which cells of a map belong to an image or are padding.
 
 A batch is padded at the right and at the bottom. The sizes of its images come with the tensor
 itself (:func:`set_image_sizes`), so they cannot be those of another batch, and a tensor that was
@@ -71,7 +71,7 @@ def resize(maps: Tensor, size: Size) -> Tensor:
 
 
 def set_image_sizes(images: Tensor, sizes: Sequence[Sequence[int]]) -> Tensor:
-    """Say how large each image of a padded batch is, for a backbone with ``mask_padding=True``.
+    """Set the size of each image of a padded batch, for a backbone with ``mask_padding=True``.
 
     Args:
         images: (B, 3, H, W). This very tensor must be given to the backbone.
@@ -96,13 +96,13 @@ def set_image_sizes(images: Tensor, sizes: Sequence[Sequence[int]]) -> Tensor:
 
 
 def copy_image_sizes(copy: Tensor, images: Tensor) -> Tensor:
-    """Hand the sizes of images, where they carry any, on to a copy of them."""
+    """Copy the sizes of images, if they carry any, to a copy of the images."""
     sizes = getattr(images, _ATTRIBUTE, None)
     return copy if sizes is None else set_image_sizes(copy, sizes)
 
 
 def image_sizes(images: Tensor) -> tuple[Size, ...]:
-    """What :func:`set_image_sizes` set.
+    """The sizes that :func:`set_image_sizes` has set.
 
     Raises:
         ValueError: If nothing was set on this very tensor.
@@ -121,7 +121,7 @@ def image_sizes(images: Tensor) -> tuple[Size, ...]:
 
 @MODELS.register_module('SizedDataPreprocessor')
 def sized_data_preprocessor(base: str, **kwargs: object) -> nn.Module:
-    """A data preprocessor that says of each batch how large its images are.
+    """A data preprocessor that sets the sizes of the images of each batch.
 
     In a config ``data_preprocessor=dict(type='SizedDataPreprocessor', base='DetDataPreprocessor')``
     with the other settings as they are.

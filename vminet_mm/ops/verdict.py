@@ -1,4 +1,4 @@
-"""Are the fused kernels right on this GPU? Compared with the torch implementation before use.
+"""Verify the fused kernels on this GPU against the torch implementation before they are used.
 
 A comparison that ran to its end is kept in the user's cache folder, by what could change it. An
 error (no compiler, no memory) is not kept: what caused it may be gone in the next process.
@@ -104,7 +104,7 @@ def cache_key(form: str, dtypes: tuple[torch.dtype, ...]) -> str:
 
 
 def _write(path: Path, verdict: Verdict) -> None:
-    """Never half a file, also for a reader that does not lock."""
+    """Write atomically, also for a reader that does not lock."""
     temporary = path.with_suffix(f'.{os.getpid()}')
     temporary.write_text(json.dumps(asdict(verdict)))
     os.replace(temporary, path)

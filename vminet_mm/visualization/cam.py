@@ -1,4 +1,4 @@
-"""Which locations of an image speak for a class: Grad-CAM and its relatives, for all three tasks.
+"""Class activation maps for all three tasks: Grad-CAM and its relatives.
 
 The grad-cam package makes the maps; :mod:`.cam_scores` says what is explained.
 """
@@ -82,7 +82,7 @@ class Explanation:
     maps: dict[str, np.ndarray]
 
     def describe(self, layer: str) -> str:
-        """What is to stand above the map of a layer: class, evidence, why it is empty."""
+        """The title above the map of a layer: class, evidence, why it is empty."""
         if not self.evidence:
             return f'{self.category}: nothing found'
         remark = '' if self.maps[layer].any() else ', nothing above 0'
@@ -212,7 +212,7 @@ def tokens_as_map(
 def _require_maps(
     layers: dict[str, nn.Module], as_map: Callable[[Tensor], Tensor]
 ) -> Iterator[None]:
-    """Raise unless, while the model runs within, all layers are called and give maps."""
+    """Context manager that raises unless all layers are called in it and return maps."""
     outputs = {}
     with ExitStack() as hooks:
         for name, layer in layers.items():

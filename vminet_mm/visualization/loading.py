@@ -1,4 +1,4 @@
-"""Images as the test pipeline of a model makes them, to look into the model."""
+"""Images preprocessed by the test pipeline of a model, for visualization."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

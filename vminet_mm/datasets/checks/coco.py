@@ -79,7 +79,7 @@ def _read(report: Report, dataset: Any) -> dict[str, list[dict]] | None:
 
 
 def _needs_objects(split: str, dataset: Any) -> bool:
-    """Whether a split is of no use without annotations: images to test on or without labels are."""
+    """Whether a split needs annotations; images for testing or without labels do not."""
     if split != 'train':
         return split == 'val'
     # the unlabeled part of semi-supervised training keeps images without objects
@@ -102,7 +102,7 @@ def _check_lists(report: Report, dataset: Any, content: dict, masks: int | None 
 
 
 def _check_images(report: Report, images: list[dict]) -> bool:
-    """Numbers that are given twice, and sizes that are none; returns whether all are sizes."""
+    """Check for repeated ids and invalid sizes; returns whether all sizes are valid."""
     twice = repeated(image['id'] for image in images)
     if twice:
         report.problem(
@@ -124,7 +124,7 @@ def _check_images(report: Report, images: list[dict]) -> bool:
 
 
 def _check_objects(report: Report, images: list[dict], objects: list[dict]) -> list[dict] | None:
-    """Check ids and boxes; returns the objects that mmdet keeps, None if a box is no box."""
+    """Check ids and boxes; returns the objects that mmdet keeps, None if a box is invalid."""
     sizes = {image['id']: (image['width'], image['height']) for image in images}
     crowd = sum(bool(entry.get('iscrowd')) for entry in objects)
     report.fact('objects', f'{len(objects)}, {crowd} of them crowds')
@@ -185,7 +185,7 @@ def _is_empty(entry: dict, size: tuple[int, int] | None) -> bool:
 def _check_categories(
     report: Report, classes: tuple, objects: list[dict], categories: list[dict]
 ) -> None:
-    """The annotation file's categories against the config's classes."""
+    """Compare the categories of the annotation file with the classes of the config."""
     names = {category['id']: category['name'] for category in categories}
     number = Counter(names.get(entry['category_id']) for entry in objects)
     report.fact('objects of', class_counts(classes, [number[name] for name in classes]))

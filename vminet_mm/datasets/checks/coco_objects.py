@@ -1,4 +1,4 @@
-"""Objects of a COCO annotation file that training leaves out or that evaluation cannot read.
+"""Objects of a COCO annotation file that training skips or that evaluation cannot read.
 
 mmdet's reader and pycocotools, which evaluates, read the same list by different rules. Each check
 names the rule that the objects break.
@@ -20,7 +20,7 @@ PERFECT = 0.999  # AP of the ground truth evaluated against itself; the rest is 
 
 
 def check_evaluation(report: Report, objects: list[dict]) -> None:
-    """Check what pycocotools reads otherwise than mmdet: ``iscrowd``, and ids that start at 1."""
+    """Check what pycocotools reads differently from mmdet: ``iscrowd``, and ids that start at 1."""
     odd = [entry['id'] for entry in objects if entry.get('iscrowd', 0) not in (0, 1)]
     report.problem_of(
         odd,

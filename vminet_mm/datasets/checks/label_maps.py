@@ -48,7 +48,7 @@ def check_label_maps(report: Report, dataset: Any, samples: int, rng: np.random.
 
 
 def _say_none(report: Report, dataset: Any) -> None:
-    """The problem of a list or a folder without an image that is read."""
+    """Report a list or a folder without an image that the reader takes."""
     if dataset.ann_file and Path(dataset.ann_file).is_file():
         report.problem(f'{dataset.ann_file} lists no image', 'write the images into it')
         return
@@ -63,7 +63,7 @@ def _say_none(report: Report, dataset: Any) -> None:
 
 
 def _check_there(report: Report, dataset: Any, pairs: list[tuple[Path, Path]]) -> tuple[int, int]:
-    """The problems of images and label maps that are not there; returns how many of each."""
+    """Report images and label maps that do not exist; returns their numbers."""
     absent = [str(image) for image, _ in pairs if not image.is_file()]
     bare = [str(labels) for _, labels in pairs if not labels.is_file()]
     if absent:
@@ -83,7 +83,7 @@ def _check_there(report: Report, dataset: Any, pairs: list[tuple[Path, Path]]) -
 
 
 def _fix_of_bare(report: Report, dataset: Any, path: str) -> str | None:
-    """What to set where a label map's name goes on otherwise after that of its image."""
+    """The setting for label maps whose names continue differently after that of the image."""
     stem = Path(path.removesuffix(dataset.seg_map_suffix))
     if stem.parent.is_dir():
         for entry in sorted(os.scandir(stem.parent), key=lambda entry: entry.name):
@@ -143,7 +143,7 @@ def _check_labels(report: Report, dataset: Any, pairs: list[tuple[Path, Path]], 
 
 
 def _tell_outside(report: Report, dataset: Any, outside: dict[int, list[str]]) -> None:
-    """The problem of values that are no class."""
+    """Report values that are not those of a class."""
     if not outside:
         return
     classes = dataset.metainfo['classes']
@@ -166,7 +166,7 @@ def _tell_outside(report: Report, dataset: Any, outside: dict[int, list[str]]) -
 def _check_learnable(
     report: Report, classes: tuple, pixels: np.ndarray, read: int, total: int
 ) -> None:
-    """Pixels of two classes must be there to learn from."""
+    """Check that pixels of at least two classes exist."""
     found = np.count_nonzero(pixels[: len(classes)])
     if not read or found > 1:
         return
@@ -206,7 +206,7 @@ def check_some_label_maps(report: Report, dataset: Any) -> None:
 
 
 def _label_table(dataset: Any) -> np.ndarray:
-    """(256,) label which mmseg makes of each value in a file."""
+    """The label that mmseg gives to each value in a file, (256,)."""
     labels = np.arange(256)
     if dataset.reduce_zero_label:
         labels = np.where((labels == 0) | (labels == 255), 255, labels - 1)

@@ -13,7 +13,7 @@ JUNK = ('Thumbs.db', 'desktop.ini')
 
 
 def explain_absent(ann_file: str, suffix: str = '') -> str | None:
-    """Why images of a list, a line each, may be missing by how it is written, or None.
+    """Why images of a list may be missing because of its format; None if there is no such reason.
 
     The reader adds the suffix to each line.
     """
@@ -56,7 +56,7 @@ def check_some_listed(report: Report, dataset: Any) -> None:
 
 
 def say_missing(report: Report, dataset: Any, paths: list[str]) -> int:
-    """The problem of listed images that are not there; returns how many those are."""
+    """Report listed images that do not exist; returns their number."""
     missing = [path for path in paths if '://' not in path and not Path(path).is_file()]
     if missing:
         report.problem(
@@ -120,7 +120,7 @@ def _check_lines(report: Report, dataset: Any) -> bool:
 
 
 def say_one_class(report: Report) -> None:
-    """The problem of images that have all the same class."""
+    """Report images that all have the same class."""
     report.problem(
         'all images are of one class or of none: nothing can be learned',
         'add images of the other classes; one class alone needs a second, such as "other"',

@@ -103,7 +103,7 @@ def xml_fault(path: Path) -> str | None:
 
 
 def _check_there(report: Report, entries: list[dict]) -> list[str]:
-    """The problem of listed images that are not there; returns them."""
+    """Report listed images that do not exist; returns them."""
     missing = [e['img_path'] for e in entries if not Path(e['img_path']).is_file()]
     if missing:
         path = Path(missing[0])
@@ -119,13 +119,13 @@ def _check_there(report: Report, entries: list[dict]) -> list[str]:
 
 
 def _check_sizes(report: Report, entries: list[dict]) -> None:
-    """The listed size of an image is that in which it is loaded, and boxes count in it."""
+    """Check that listed sizes are those in which images are loaded, and boxes are given."""
     images = [entry | dict(file_name=entry['img_path']) for entry in entries]
     check_sizes_of(report, Path(), images)
 
 
 def _check_objects(report: Report, classes: tuple, entries: list[dict]) -> None:
-    """Objects that can be learned, and boxes that are empty or beyond their image."""
+    """Check for objects to learn from, and for boxes that are empty or beyond their image."""
     objects = [(entry, one) for entry in entries for one in entry.get('instances') or ()]
     usable = [one for _, one in objects if not one.get('ignore_flag')]
     counts = Counter(one['bbox_label'] for one in usable)

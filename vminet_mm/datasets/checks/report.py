@@ -1,4 +1,4 @@
-"""What a check of data has found, said line by line while it goes on."""
+"""Results of a data check, printed line by line while it runs."""
 
 import re
 import shlex
@@ -79,26 +79,26 @@ class Report:
         return f'{self.split}_dataloader.dataset.{name}'
 
     def fact(self, name: str, text: str) -> None:
-        """Say a figure."""
+        """Print a fact, under a name."""
         self.echo(f'  {name:<12} {text}')
 
     def note(self, text: str) -> None:
-        """Keep a note for the end."""
+        """Add a note, printed at the end."""
         self.notes.append(self._named(text))
 
     def problem(self, text: str, fix: str) -> None:
-        """Keep a problem and how to fix it for the end."""
+        """Add a problem and its fix, printed at the end."""
         self.problems.append(f'{self._named(text)} -> {one_line(fix)}')
 
     def note_of(self, ids: Sequence[object], text: str) -> None:
-        """Keep a note on annotations with some of their ids, if there are any."""
+        """Add a note on annotations with some of their ids, if there are any."""
         if ids:
             self.note(f'{len(ids)} {text} (annotation ids {some(ids)})')
 
     def problem_of(
         self, ids: Sequence[object], text: str, fix: str, kind: str = 'annotation'
     ) -> bool:
-        """Keep a problem of annotations, or images, with some of their ids.
+        """Add a problem of annotations, or images, with some of their ids.
 
         Args:
             ids: Their ids; without any there is no problem.
@@ -117,7 +117,7 @@ class Report:
         return one_line(f'{self.split}: {text}' if self.split else text)
 
     def say_findings(self) -> None:
-        """Say all notes and problems, and the verdict."""
+        """Print all notes and problems, and the verdict."""
         self.echo('')
         for text in self.notes:
             self.echo(f'note: {text}')
@@ -164,14 +164,14 @@ def name_classes(split: str, classes: Iterable[str]) -> str:
 
 
 def some(names: Iterable[object]) -> str:
-    """The first of many names."""
+    """The first few of many names, in one text."""
     names = [str(name) for name in names]
     more = ', ...' if len(names) > SHOWN_NAMES else ''
     return ', '.join(names[:SHOWN_NAMES]) + more
 
 
 def repeated(values: Iterable[Any]) -> list[Any]:
-    """The values that are there more than once."""
+    """The values that occur more than once."""
     return [value for value, count in Counter(values).items() if count > 1]
 
 

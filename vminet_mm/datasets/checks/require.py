@@ -1,4 +1,4 @@
-"""What is checked of the data before every training and test: the lists, and a few label maps.
+"""Checks of the data before every training and test: the lists, and a few label maps.
 
 It costs as much as reading the annotation files once. tools/check_data.py checks all files.
 """

@@ -58,5 +58,5 @@ def _labels(path: Path) -> Image.Image:
     with Image.open(path) as file:
         values = np.asarray(file)
     if values.ndim != 2 or values.max(initial=0) > VOID:
-        raise ConfigError(f'{path} is no label map of 11 classes: its values must be 0 to {VOID}')
+        raise ConfigError(f'{path} is not a label map of 11 classes: values must be 0 to {VOID}')
     return Image.fromarray(((values + 1) % (VOID + 1)).astype(np.uint8))

@@ -75,6 +75,6 @@ def _load(path: Path) -> dict[bytes, Any]:
         return content
     except (OSError, pickle.UnpicklingError, EOFError, TypeError) as error:
         raise ConfigError(
-            f'{path} is no batch of the python version of CIFAR-10 ({error}); unpack '
+            f'{path} is not a batch of the python version of CIFAR-10 ({error}); unpack '
             'cifar-10-python.tar.gz again'
         ) from error

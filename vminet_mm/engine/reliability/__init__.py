@@ -1,1 +1,1 @@
-"""What keeps a run: see README.md beside this file."""
+"""How a run survives interruptions: see README.md beside this file."""

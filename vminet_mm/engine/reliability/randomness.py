@@ -1,4 +1,4 @@
-"""Randomness that depends on where a run is, and not on how it came there.
+"""Random numbers that depend on the position in a run, and not on how it was reached.
 
 MMEngine seeds its generators once, so what a random number is depends on all that were drawn
 before, in a process that may be gone. Here the generators are seeded anew for every sample, from

@@ -129,7 +129,7 @@ def _read(path: str, by_iteration: bool) -> ResumePoint:
 
 
 class _SkippedBatches(Iterator):
-    """As many empty batches as a resumed loop draws and drops, then the data.
+    """As many empty batches as a resumed loop draws and drops, then the real ones.
 
     Args:
         number: How many.

@@ -1,4 +1,4 @@
-"""How good a prediction for one image is, and a picture of it beside the ground truth.
+"""The quality of a prediction for one image, and a drawing of it beside the ground truth.
 
 An image's score is one number from 0 to 1, to rank images of a validation set by.
 """
@@ -45,10 +45,10 @@ class Example:
     """An image for the page.
 
     Attributes:
-        name: Of its file.
+        name: The name of its file.
         score: From 0 to 1.
         remark: What is right and wrong.
-        pictures: What each shows, and a ``data:`` address with it.
+        pictures: The title of each drawing, and a ``data:`` URL with it.
         classes: What is painted in the pictures, each with its color in CSS.
         bars: Of a classifier the most probable classes.
     """
@@ -66,7 +66,7 @@ class Match:
     """The detections of an image against its objects.
 
     Attributes:
-        ious: Of the detections that found an object.
+        ious: The IoUs of the detections that found an object.
         false: How many detections found none, nor lie in a crowd.
         missed: How many objects were not found.
     """

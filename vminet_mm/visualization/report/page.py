@@ -96,7 +96,7 @@ def write_report(
 
 
 def progress(work: WorkDir) -> str:
-    """How far the run is, and how long it took."""
+    """The progress of the run and its duration."""
     unit, length = train_length(work.cfg)
     last = work.training[-1] if work.training else {}
     done = last.get('epoch' if unit == 'epoch' else 'step', 0)

@@ -94,7 +94,7 @@ def read_work_dir(folder: str | Path) -> WorkDir:
     Of starts with different models those count that have the model of the latest one.
 
     Raises:
-        ConfigError: If it is no work dir, or nothing was logged in it yet.
+        ConfigError: If it is not a work dir, or nothing was logged in it yet.
     """
     folder = Path(folder)
     starts = _find_starts(folder)
@@ -140,7 +140,7 @@ def _find_starts(folder: Path) -> list[Start]:
     below = sorted({path.parents[2] for path in folder.rglob(SCALARS)})
     hint = f'; did you mean {", ".join(map(str, below[:3]))}?' if below else ''
     raise ConfigError(
-        f'{folder} is no work dir: vminet_mm train writes TIME/{SCALARS} into one{hint}'
+        f'{folder} is not a work dir: vminet_mm train writes TIME/{SCALARS} into one{hint}'
     )
 
 
