@@ -102,7 +102,7 @@ UNTRAINABLE = {
         CLASSIFIER,
         dict(default_scope='mmpretrian'),
         {},
-        "default_scope is 'mmpretrian', and there is no such package; it is 'mmdet'",
+        "default_scope is 'mmpretrian', and there is no such package; it must be 'mmdet'",
     ),
     'model of another package': (
         CLASSIFIER,

@@ -86,7 +86,7 @@ class NumberedBatches:
 
 
 class EndlessBatches:
-    """A batch sampler, pass after pass: iteration-based training with a sampler that ends.
+    """Repeats a batch sampler forever, for iteration-based training with a sampler that ends.
 
     Args:
         batches (Any): The batch sampler.
