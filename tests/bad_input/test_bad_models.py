@@ -21,7 +21,7 @@ BACKBONES = {
     'arch that is no name': (dict(arch=5), 'unknown arch 5; choose one of ti, xs, s, b'),
     'arch without depths': (
         dict(arch=dict(base_channels=8, expansion=2)),
-        "an arch dict has the keys ['base_channels', 'depths', 'expansion'], not",
+        "an arch dict must have the keys ['base_channels', 'depths', 'expansion'], not",
     ),
     'arch without channels': (
         dict(arch=dict(TINY, base_channels=0)),

@@ -169,7 +169,7 @@ def test_unknown_archs_and_outputs_are_errors(name: str) -> None:
     known = next(iter(getattr(peers, name).arch_settings))
     with pytest.raises(ValueError, match=f"unknown arch 'huge'; choose one of .*{known}"):
         tiny(name, arch='huge')
-    with pytest.raises(ValueError, match='an arch dict has the keys'):
+    with pytest.raises(ValueError, match='an arch dict must have the keys'):
         tiny(name, arch=dict(depths=(1, 1, 1, 1)))
     with pytest.raises(ValueError, match='out_indices'):
         tiny(name, out_indices=(0, 4))

@@ -158,7 +158,7 @@ def test_a_classifiers_checkpoint_fits_a_dense_model(
 def test_bad_options(name: str) -> None:
     with pytest.raises(ValueError, match="unknown arch 'huge'; choose one of"):
         build(name, arch='huge')
-    with pytest.raises(ValueError, match='an arch dict has the keys'):
+    with pytest.raises(ValueError, match='an arch dict must have the keys'):
         build(name, arch=dict(ARCH, wide=True))
     with pytest.raises(ValueError, match='num_layers'):
         build(name, arch=dict(ARCH, num_layers=None))

@@ -92,7 +92,7 @@ def parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:
             )
         return known[arch]
     if set(arch) != set(ARCH_KEYS):
-        raise ValueError(f'an arch dict has the keys {sorted(ARCH_KEYS)}, not {sorted(arch)}')
+        raise ValueError(f'an arch dict must have the keys {sorted(ARCH_KEYS)}, not {sorted(arch)}')
     for name in ARCH_KEYS[:2]:
         check_count(f'{name} of the arch', arch[name])
     depths = _items(arch['depths'])

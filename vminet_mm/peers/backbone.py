@@ -175,5 +175,5 @@ def _parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:
         return known[arch]
     keys = sorted(next(iter(known.values())))
     if sorted(arch) != keys:
-        raise ValueError(f'an arch dict has the keys {keys}, not {sorted(arch)}')
+        raise ValueError(f'an arch dict must have the keys {keys}, not {sorted(arch)}')
     return dict(arch)
