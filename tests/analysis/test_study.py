@@ -66,6 +66,25 @@ def test_finished_runs_are_skipped_and_others_done(trainings: list[Path], tmp_pa
     assert len(json.loads((one.folder / study.SECONDS).read_text())) == 2
 
 
+def test_time_of_a_start_that_was_killed_is_not_known(
+    trainings: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = study.study_runs('ablation', tmp_path, only=['tril'])[0]
+    assert run.seconds() == 0
+
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(study.subprocess, 'run', kill)
+        list(study.train_unfinished([run]))
+    assert list(study.train_unfinished([run]))[-1] == [run]
+    first, second = json.loads((run.folder / study.SECONDS).read_text())
+    assert first is None and second >= 0 and run.seconds() is None
+    (row,) = study.study_rows([run])
+    assert '| not known | 40 |' in study.to_table([row], 'top-1')
+
+
 def test_what_costs_are_is_counted_for_the_budget(trainings: list[Path], tmp_path: Path) -> None:
     runs = study.study_runs('ablation', tmp_path, only=['tril', 'no-attention'])
     *_, finished = study.train_unfinished(runs)
@@ -80,11 +99,11 @@ def test_what_costs_are_is_counted_for_the_budget(trainings: list[Path], tmp_pat
 def test_table_by_hand() -> None:
     rows = [
         study.Row('a', 1_500_000, 23_400_000, [10.0, 20.0], [40.0, 43.0]),
-        study.Row('b', 20_000, 1_000_000_000, [7.0], [0.5]),
+        study.Row('b', 20_000, 1_000_000_000, [7.0, None], [0.5, 0.5]),
     ]
     assert study.to_table(rows, 'top-1').splitlines()[2:] == [
         '| a | 1.50 M | 0.023 G | 15 s | 41.5 | 3 | 2 |',
-        '| b | 0.02 M | 1.000 G | 7 s | 0.5 | 0 | 1 |',
+        '| b | 0.02 M | 1.000 G | 7 s | 0.5 | 0 | 2 |',
     ]
     row = study.Row('c', 1_000_000, 10**9, [1.0], [0.25], {'AP50': 0.75, 'AP75': 0.125})
     assert study.to_table([row], 'AP').splitlines() == [

@@ -103,10 +103,13 @@ class StudyRun:
                 return run.last.metrics
         return {}
 
-    def seconds(self) -> float:
-        """Time of all starts: of the processor on a CPU, of the clock on a GPU."""
-        note = self.folder / SECONDS
-        return sum(json.loads(note.read_text())) if note.is_file() else 0.0
+    def seconds(self) -> float | None:
+        """Time of all starts, or None if one was killed before its end was noted.
+
+        On a CPU that of the processor, on a GPU that of the clock.
+        """
+        starts = _read_seconds(self.folder)
+        return None if None in starts else sum(starts)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Row:
         name: The member.
         params: Number of parameters.
         macs: Multiply-accumulates of one image.
-        seconds: Of training and validation, one number a finished run.
+        seconds: Of training and validation, one number a finished run; None where not known.
         values: The metric at the end of each.
         also: Means of the other metrics by name.
     """
@@ -125,7 +128,7 @@ class Row:
     name: str
     params: int
     macs: int
-    seconds: list[float]
+    seconds: list[float | None]
     values: list[float]
     also: Mapping[str, float] = field(default_factory=dict)
 
@@ -275,6 +278,8 @@ def _train(cfg: Config, work_dir: Path) -> None:
     config = work_dir.with_suffix('.py')
     cfg.dump(config)
     tool = [sys.executable, str(shipped('tools/train.py')), str(config)]
+    note, earlier = work_dir / SECONDS, _read_seconds(work_dir)
+    note.write_text(json.dumps([*earlier, None]))  # what stays if this process is killed
     started, used = time.monotonic(), _processor_seconds()
     with (work_dir / OUTPUT).open('a') as output:
         done = subprocess.run(
@@ -282,13 +287,17 @@ def _train(cfg: Config, work_dir: Path) -> None:
         )
     on_gpu = torch.cuda.is_available()
     seconds = time.monotonic() - started if on_gpu else _processor_seconds() - used
-    note = work_dir / SECONDS
-    earlier = json.loads(note.read_text()) if note.is_file() else []
     note.write_text(json.dumps([*earlier, round(seconds, 1)]))
     if done.returncode:
         raise ConfigError(
             f'training in {work_dir} ended with exit code {done.returncode}, see {OUTPUT} there'
         )
+
+
+def _read_seconds(work_dir: Path) -> list[float | None]:
+    """The time of each start of a run; None where it is not known."""
+    note = work_dir / SECONDS
+    return json.loads(note.read_text()) if note.is_file() else []
 
 
 def _processor_seconds() -> float:
@@ -320,10 +329,16 @@ def to_table(rows: Sequence[Row], metric: str) -> str:
     lines += [
         [
             *(row.name, f'{row.params / 1e6:.2f} M', f'{row.macs / 1e9:.3f} G'),
-            *(f'{statistics.mean(row.seconds):.0f} s', f'{statistics.mean(row.values):.4g}'),
+            *(_mean_seconds(row.seconds), f'{statistics.mean(row.values):.4g}'),
             *(f'{max(row.values) - min(row.values):.3g}', f'{len(row.values)}'),
             *(f'{row.also[key]:.4g}' for key in also),
         ]
         for row in rows
     ]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _mean_seconds(seconds: Sequence[float | None]) -> str:
+    """The mean of those that are known."""
+    known = [value for value in seconds if value is not None]
+    return f'{statistics.mean(known):.0f} s' if known else 'not known'
