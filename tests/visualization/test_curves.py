@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mmengine.visualization import LocalVisBackend
 
+from vminet_mm.visualization import curves
 from vminet_mm.visualization.curves import (
     Curve,
     RunCurves,
@@ -125,6 +126,22 @@ def test_curves_are_drawn_in_their_panels_and_colors(tmp_path: Path) -> None:
     assert len(pixels(path, ORANGE)) == 0
     both = pixels(save_curves(tmp_path / 'both.png', runs, ['loss', 'acc']), ORANGE)
     assert (both[both[:, 0] < 0.8 * height][:, 1] > width / 2).all() and len(both)
+
+
+@pytest.mark.parametrize('last', [3, 24, 400, 18768, 450000])
+def test_numbers_of_iterations_do_not_overlap(
+    last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = []
+    monkeypatch.setattr(curves, 'save_figure', lambda figure, path: figures.append(figure))
+    run = RunCurves('one', {k: Curve('iteration', True, [1, last], [2.0, 1.0]) for k in 'abc'})
+    save_curves(tmp_path / 'curves.png', [run], 'abc')
+    figures[0].canvas.draw()
+    for axes in figures[0].axes:
+        labels = [label for label in axes.get_xticklabels() if label.get_text()]
+        boxes = [label.get_window_extent() for label in labels]
+        assert len(boxes) > 1
+        assert all(a.x1 < b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
 
 
 def test_tool(

@@ -13,7 +13,7 @@ from vminet_mm.analysis.study import (
     train_unfinished,
 )
 from vminet_mm.engine import run_tool
-from vminet_mm.visualization.curves import choose_keys, read_curves, save_curves
+from vminet_mm.visualization.curves import RunCurves, choose_keys, read_curves, save_curves
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,7 +41,10 @@ def write_results(args: argparse.Namespace, finished: Sequence[StudyRun]) -> Non
     table = to_table(study_rows(finished), STUDIES[args.study].metric)
     folder = Path(args.out) / args.study / ('full' if args.full else 'small')
     (folder / 'table.md').write_text(f'{table}\n')
-    curves = [read_curves(run.folder) for run in finished]
+    curves = [
+        RunCurves(f'{run.member}, seed {run.seed}', read_curves(run.folder).curves)
+        for run in finished
+    ]
     save_curves(folder / 'curves.png', curves, choose_keys(curves))
     print(f'{table}\nwritten: {folder}/table.md, {folder}/curves.png', flush=True)
 

@@ -148,7 +148,7 @@ def _draw(axes: Axes, key: str, runs: Sequence[RunCurves], log_y: bool) -> None:
         if curve.is_training and log_y:
             axes.set_yscale('log')
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
     axes.set_xlabel(' or '.join(dict.fromkeys(units)))
     axes.set_title(key, loc='left', fontsize=9)
     axes.grid(alpha=0.3, which='both')
