@@ -92,3 +92,16 @@ def test_positions_of_a_checkpoint() -> None:
     assert resized.shape == large.pos_embed.shape and resized[0, 12, 0] == 4
     other = torch.rand(3)
     assert dense.resize('layers.0.norm.weight', other) is other
+
+
+def test_positions_whose_number_is_a_square_by_chance() -> None:
+    """24 patches and the class token are 25 tokens, and no square image of 5 x 5 patches."""
+    size = dict(img_size=(48, 128), patch_size=16)
+    positions = torch.arange(25.0)[None, :, None].expand(1, 25, 32)
+    dense = Vim(ARCH, out_type='featmap', **size)
+    assert dense.resize('pos_embed', positions)[0, :, 0].tolist() == [*range(12), *range(13, 25)]
+    classifier = Vim(ARCH, out_type='cls_token', **size)
+    assert torch.equal(classifier.resize('pos_embed', positions), positions)
+    # those of a dense model for a square image of 5 x 5 patches
+    square = Vim(ARCH, img_size=80, out_type='featmap')
+    assert torch.equal(square.resize('pos_embed', positions), positions)

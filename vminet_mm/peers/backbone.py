@@ -10,11 +10,15 @@ from ..checkpoints import load_peer
 from ..models.backbone import StrictBackbone, eval_batch_norms
 from ..models.options import (
     check_choice,
+    check_count,
     check_fraction,
     check_init_cfg,
     parse_out_indices,
 )
 from ..models.recompute import recompute
+
+NUM_STAGES = 4  # of a hierarchical model
+MAY_BE_ZERO = ('depths', 'num_convs', 'conv_layers')  # of an arch
 
 
 class PeerBackbone(StrictBackbone):
@@ -81,9 +85,10 @@ class PeerBackbone(StrictBackbone):
             ValueError: If there are not so many stages.
         """
         parts = self.stages_from_stem()
-        if self.frozen_stages not in range(-1, len(parts)):
+        is_whole = type(self.frozen_stages) is int
+        if not is_whole or self.frozen_stages not in range(-1, len(parts)):
             raise ValueError(
-                f'frozen_stages must be in -1..{len(parts) - 1}, not {self.frozen_stages}'
+                f'frozen_stages must be in -1..{len(parts) - 1}, not {self.frozen_stages!r}'
             )
         for part in parts[: self.frozen_stages + 1]:
             part.eval()
@@ -107,6 +112,7 @@ class Recomputable(nn.Module):
 
     def __init__(self, with_cp: bool) -> None:
         super().__init__()
+        check_choice('with_cp', with_cp, (True, False))
         self.with_cp = with_cp
 
     def forward(self, x: Tensor) -> Tensor:
@@ -176,4 +182,25 @@ def _parse_arch(arch: Any, known: Mapping[str, dict]) -> dict:
     keys = sorted(next(iter(known.values())))
     if sorted(arch) != keys:
         raise ValueError(f'an arch dict must have the keys {keys}, not {sorted(arch)}')
-    return dict(arch)
+    examples = next(iter(known.values())).items()
+    return {name: _parse_value(name, arch[name], example) for name, example in examples}
+
+
+def _parse_value(key: str, value: Any, example: Any) -> Any:
+    """A value of an arch: a count, a positive number, four counts, or any number of indices."""
+    name, minimum = f'{key} of the arch', 0 if key in MAY_BE_ZERO else 1
+    if isinstance(example, tuple):
+        has_stages = len(example) == NUM_STAGES
+        if not isinstance(value, (list, tuple)) or (has_stages and len(value) != NUM_STAGES):
+            number = NUM_STAGES if has_stages else 'any number of'
+            raise ValueError(f'{name} must be a tuple of {number} numbers, not {value!r}')
+        for item in value:
+            check_count(name, item, minimum)
+        return tuple(value)
+    if isinstance(example, float):
+        check_fraction(name, value)
+        if not value:
+            raise ValueError(f'{name} must be above 0')
+    else:
+        check_count(name, value, minimum)
+    return value

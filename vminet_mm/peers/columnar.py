@@ -139,6 +139,7 @@ class ColumnarPeer(PeerBackbone):
         number = number_of_layers(arch, self.arch_settings)
         super().__init__(arch, out_indices, number, **options)
         check_choice('out_type', out_type, self.out_types)
+        check_choice('with_cp', with_cp, (True, False))
         for name, value in (('in_channels', in_channels), ('patch_size', patch_size)):
             check_count(name, value)
         self.out_type, self.with_cp, self.impl = out_type, with_cp, impl

@@ -14,6 +14,7 @@ import torch
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
+from ..models.options import check_count
 from ..models.simple_fpn import LayerNorm2d
 from .backbone import Linear2d, Recomputable, pad_to_multiple
 from .hierarchical import HierarchicalPeer
@@ -198,6 +199,7 @@ class EfficientVMamba(HierarchicalPeer):
     ) -> None:
         options = dict(frozen_stages=frozen_stages, norm_eval=norm_eval, init_cfg=init_cfg)
         super().__init__(arch, in_channels, out_indices, drop_path_rate, with_cp, impl, **options)
+        check_count('base_channels of the arch', self.arch['base_channels'], SQUEEZE)
 
     def make_stem(self, in_channels: int) -> nn.Module:
         """Squares of 4 x 4 pixels. The identity keeps the authors' numbers of the layers."""

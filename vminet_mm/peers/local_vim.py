@@ -173,6 +173,10 @@ class LocalVim(ColumnarPeer):
             arch, img_size, patch_size, in_channels, out_type, out_indices, drop_path_rate, with_cp,
             impl, frozen_stages=frozen_stages, init_cfg=init_cfg,
         )  # fmt: skip
+        if self.embed_dims % 4:  # sines and cosines of rows and of columns
+            raise ValueError(
+                f'embed_dims of the arch must be divisible by 4, not {self.embed_dims}'
+            )
         if directions is not None and len(directions) != len(self.layers):
             raise ValueError(f'directions are {len(directions)} for {len(self.layers)} layers')
         self.pos_embed = nn.Parameter(torch.empty(1, math.prod(self.grid), self.embed_dims))
@@ -239,4 +243,6 @@ def _orders(directions: str) -> list[str]:
                 f'unknown direction {direction!r}; choose of {", ".join(ORDERS)}, also with _flip'
             )
         names.append(ORDERS[start] + ('' if start == direction else '_reversed'))
+    if not names:
+        raise ValueError('directions must name at least one direction for each layer')
     return names

@@ -151,6 +151,9 @@ class LVT(PeerBackbone):
     ) -> None:
         super().__init__(arch, out_indices, 4, frozen_stages, init_cfg=init_cfg)
         check_count('in_channels', in_channels)
+        for channels, heads in zip(self.arch['channels'], self.arch['num_heads'], strict=True):
+            if channels % heads:
+                raise ValueError(f'channels of the arch: {heads} heads do not divide {channels}')
         self.out_channels = list(self.arch['channels'])
         depths = self.arch['depths']
         rates = drop_path_rates(drop_path_rate, sum(depths))

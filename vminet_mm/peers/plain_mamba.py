@@ -174,6 +174,9 @@ class PlainMamba(PeerBackbone):
     ) -> None:
         number = number_of_layers(arch, self.arch_settings)
         super().__init__(arch, out_indices, number, frozen_stages, norm_eval, init_cfg)
+        unknown = [i for i in self.arch['conv_layers'] if i >= number]
+        if unknown:
+            raise ValueError(f'conv_layers of the arch must be below {number}, not {unknown}')
         check_count('in_channels', in_channels)
         check_count('patch_size', patch_size, 2)
         if patch_size % 2:

@@ -167,7 +167,9 @@ class Vim(ColumnarPeer):
         """
         if name != 'pos_embed':
             return value
-        has_class = math.isqrt(value.shape[1]) ** 2 != value.shape[1]
+        tokens = value.shape[1]
+        # of this model's own size that may be a square number of tokens, too
+        has_class = tokens == math.prod(self.grid) + 1 or math.isqrt(tokens) ** 2 != tokens
         own = value[:, :0]
         if has_class:
             value, own = _without_class(value)
