@@ -59,9 +59,7 @@ def test_every_tensor_is_loaded_resized_left_or_refused(
     fates = {name: fate(name, source, before) for name in [*before, *source]}
     lines: list[str] = []
     wrong = [name for name, found in fates.items() if found == 'wrong']
-    with mock.patch(
-        'vminet_mm.checkpoints.reading.print_log', lambda line, **_: lines.append(line)
-    ):
+    with mock.patch('vminet_mm.checkpoints.states.print_log', lambda line, **_: lines.append(line)):
         if wrong:
             with pytest.raises(CheckpointMismatchError) as error:
                 load_backbone(backbone, file)
