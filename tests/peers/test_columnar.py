@@ -13,7 +13,7 @@ from vminet_mm.errors import CheckpointMismatchError
 from vminet_mm.peers.columnar import resize_positions
 
 names = pytest.mark.parametrize('name', ARCHS)
-# with their linear classifiers of 1000 classes: by hand from the authors' code, Vim-Ti also printed
+# with their linear classifiers of 1000 classes; the authors print Vim-Ti's to the digit
 PARAMS = {
     ('Vim', 'ti'): 7_148_008,
     ('Vim', 's'): 25_796_584,
@@ -22,6 +22,39 @@ PARAMS = {
     ('PlainMamba', 'l1'): 7_551_656,
     ('PlainMamba', 'l2'): 26_145_832,
 }
+
+
+def by_hand(name: str, channels: int, layers: int, convs: int = 0, conv_layers: int = 0) -> int:
+    """Parameters of a classifier for images of 224 x 224, added up from the authors' code."""
+    inner, rank, states, tokens, classes = 2 * channels, channels // 16, 16, 14 * 14, 1000
+    # decays, skip, steps with B and C, and the steps' own projection with a bias
+    scan = inner * states + inner + inner * (rank + 2 * states) + rank * inner + inner
+    projections = channels * 2 * inner + inner * channels
+    positions, head = tokens * channels, channels * classes + classes
+    if name == 'PlainMamba':
+        field, directions = 49 * inner + inner, 5 * states
+        biases, norm = 2 * inner + channels, 2 * channels
+        layer = scan + projections + biases + field + directions + norm
+        depthwise = 9 * channels + 2 * channels  # in some layers, with a batch norm
+        stem = 49 * 3 * 64 + 2 * 64 + convs * (9 * 64 * 64 + 2 * 64) + 64 * 64 * channels + channels
+        return layers * layer + conv_layers * depthwise + stem + positions + norm + head
+    convolution, norm, patches = 4 * inner + inner, channels, 3 * 16 * 16 * channels + channels
+    if name == 'Vim':  # two directions; the class token has a position, too
+        layer = 2 * (scan + convolution) + projections + norm
+        return layers * layer + patches + positions + 2 * channels + norm + head
+    squeezed = inner // 8  # of the attention that joins four directions
+    attention = 2 * inner + inner * squeezed + squeezed + squeezed * inner + inner
+    layer = 4 * (scan + convolution) + projections + attention + norm
+    return layers * layer + patches + positions + norm + head
+
+
+def test_parameters_by_hand() -> None:
+    assert by_hand('Vim', 192, 24) == PARAMS['Vim', 'ti']
+    assert by_hand('Vim', 384, 24) == PARAMS['Vim', 's']
+    assert by_hand('LocalVim', 192, 20) == PARAMS['LocalVim', 't']
+    assert by_hand('LocalVim', 384, 20) == PARAMS['LocalVim', 's']
+    assert by_hand('PlainMamba', 192, 24, convs=1, conv_layers=1) == PARAMS['PlainMamba', 'l1']
+    assert by_hand('PlainMamba', 384, 24, convs=2) == PARAMS['PlainMamba', 'l2']
 
 
 def build(name: str, classifies: bool = False, **options) -> torch.nn.Module:
