@@ -1,10 +1,15 @@
 """Multiply-accumulates of selective scans against sums by hand, and against what papers print."""
 
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config
 
 from vminet_mm.analysis import count_complexity
 from vminet_mm.analysis.complexity import to_table
+from vminet_mm.engine import load_config
+
+PEERS = Path(__file__).parents[2] / 'configs/peers'
 
 
 def classifier(channels: int, **backbone: object) -> Config:
@@ -56,6 +61,21 @@ def test_macs_are_within_2_per_cent_of_what_papers_print(
 ) -> None:
     counts = count_complexity(classifier(channels, type=kind, arch=arch, **options))
     assert counts.authors_macs == pytest.approx(giga * 1e9, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'count', 'giga'),
+    [
+        # printed as 1.3, and no rule of counting comes within 2 % of 1.30: see docs/peers.md
+        ('efficient-vmamba-s_3xb128-300e_in1k', 'authors_macs', 1.337),
+        ('lvt_3xb128-300e_in1k', 'macs', 0.9),
+    ],
+)
+def test_macs_of_the_shipped_classifiers(name: str, count: str, giga: float) -> None:
+    counts = count_complexity(load_config(PEERS / f'{name}.py'))
+    tolerance = 0.02 if giga == 0.9 else 0.0005
+    assert getattr(counts, count) == pytest.approx(giga * 1e9, rel=tolerance)
 
 
 def test_of_other_models_there_is_one_count() -> None:
