@@ -6,6 +6,7 @@ from pathlib import Path
 import test_bad_annotations
 import test_bad_checkpoints
 import test_bad_configs
+import test_bad_downloads
 import test_bad_exports
 import test_bad_images
 import test_bad_launches
@@ -18,6 +19,7 @@ MODULES = {
     'Checkpoints': test_bad_checkpoints,
     'Classifiers of other papers': test_bad_peers,
     'Configs': test_bad_configs,
+    'Downloads': test_bad_downloads,
     'Annotations': test_bad_annotations,
     'Images': test_bad_images,
     'Launches': test_bad_launches,

@@ -70,7 +70,9 @@ def switches() -> set[str]:
     found = set()
 
     def note(parser: argparse.ArgumentParser, *args: object) -> None:
-        found.update(parser._option_string_actions)
+        commands = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+        for each in (parser, *(sub for action in commands for sub in action.choices.values())):
+            found.update(each._option_string_actions)
         raise SystemExit
 
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -25,6 +25,8 @@ def parse_args() -> argparse.Namespace:
             one.add_argument('--val', choices=['val', 'test'], default='val')
         elif name == 'voc':
             one.add_argument('--classes', nargs='+', help='names in the order of their numbers')
+            one.add_argument('--val-fraction', type=float, help='split by chance, without lists')
+            one.add_argument('--seed', type=int, default=0, help='of the choice of the split')
     return parser.parse_args()
 
 

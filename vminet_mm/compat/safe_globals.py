@@ -100,7 +100,8 @@ def _dtype(code: Any, *_: Any) -> np.dtype:
     """A dtype of numbers in this machine's byte order."""
     # The immutable instance, on which a file's state has no effect; see `safe_load` for arrays in
     # the other byte order, whose state would be needed.
-    dtype = np.dtype(code) if isinstance(code, str) else None
+    # Bytes are what a text of Python 2 becomes under ``encoding='bytes'``.
+    dtype = np.dtype(code) if isinstance(code, (str, bytes)) else None
     if dtype is None or dtype.char not in _NUMERIC_CODES or not dtype.isnative:
         _refuse(f'numpy.dtype({code!r})')
     return np.dtype(dtype.type)
@@ -127,20 +128,24 @@ def _bytes(*args: Any) -> bytes:
     return b''
 
 
-_ALLOWED = [
+# what a pickle of arrays asks for
+ARRAY_PARTS = [
     _NDARRAY,
-    argparse.Namespace,
-    *(
-        _stand_in(builtins, name, function)
-        for builtins in ('builtins', '__builtin__')  # the second is how protocol 2 spells it
-        for name, function in (('getattr', _getattr), ('bytes', _bytes))
-    ),
     _stand_in('numpy', 'dtype', _dtype),
     _stand_in('_codecs', 'encode', _encode),  # torch >= 2.5 allows the real one by itself
     *(
         _stand_in(f'numpy.{core}.multiarray', name, function)
         for core in ('core', '_core')
         for name, function in (('_reconstruct', _reconstruct), ('scalar', _scalar))
+    ),
+]
+_ALLOWED = [
+    *ARRAY_PARTS,
+    argparse.Namespace,
+    *(
+        _stand_in(builtins, name, function)
+        for builtins in ('builtins', '__builtin__')  # the second is how protocol 2 spells it
+        for name, function in (('getattr', _getattr), ('bytes', _bytes))
     ),
     *dict.fromkeys(type(np.dtype(code)) for code in _NUMERIC_CODES),
 ]

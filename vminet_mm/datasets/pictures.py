@@ -1,10 +1,14 @@
-"""Images of any channels and values as pictures that can be looked at."""
+"""Image files by their names and sizes, and images of any kind as pictures to be looked at."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+IMAGE_NAME = re.compile(
+    r'.*\.(avif|bmp|gif|jfif|jp2|jpe|jpeg|jpg|pbm|pgm|png|pnm|ppm|tif|tiff|webp)', re.IGNORECASE
+)
 EXIF_ORIENTATION = 0x0112
 TURNED = (5, 6, 7, 8)  # orientations that swap width and height
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.pictures import IMAGE_NAME
 from ..errors import ConfigError, InputError
-from ..inference.sources import IMAGE_NAME
 from .program import require
 from .session import open_session, read_metadata, read_pixels
 

@@ -11,12 +11,13 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
+from ..datasets.pictures import IMAGE_NAME
 from ..tasks import task_of
 from .colors import class_colors
 from .ground_truth import draw_ground_truth
 from .loading import number_of_classes
 from .predictions import KINDS, SCORE_THR, write_image
-from .sources import IMAGE_NAME, Frame, image_root, read_image, relative_location
+from .sources import Frame, image_root, read_image, relative_location
 
 GAP = 4  # pixels between ground truth and prediction
 FIELDS = ('pred_instances', 'pred_sem_seg', 'pred_score')  # what can be drawn

@@ -14,12 +14,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..compat.data_errors import read_whole
+from ..datasets.pictures import IMAGE_NAME
 from ..errors import ConfigError, InputError, error_text
 
-# by their names; a file that was named itself may be called anything
-IMAGE_NAME = re.compile(
-    r'.*\.(avif|bmp|gif|jfif|jp2|jpe|jpeg|jpg|pbm|pgm|png|pnm|ppm|tif|tiff|webp)', re.IGNORECASE
-)
+# a file that was named itself may be called anything
 VIDEO_NAME = re.compile(r'.*\.(avi|flv|m4v|mkv|mov|mp4|mpeg|mpg|ogv|webm|wmv)', re.IGNORECASE)
 FRAME_RATE = 25.0  # frames per second of a source without a rate of its own
 
