@@ -71,10 +71,11 @@ class RunStoppedError(Exception):
 
     Args:
         signum (int): The signal.
-        checkpoint (str): The file with the saved state.
+        checkpoint (str): The file with the saved state, or its folder.
+        way (str): How to go on. Defaults to ``'--resume'``.
     """
 
-    def __init__(self, signum: int, checkpoint: str) -> None:
+    def __init__(self, signum: int, checkpoint: str, way: str = '--resume') -> None:
         name = signal.Signals(signum).name
-        super().__init__(f'stopped by {name}. {checkpoint} holds the state: go on with --resume')
+        super().__init__(f'stopped by {name}. {checkpoint} holds the state: go on with {way}')
         self.exit_code = 128 + signum

@@ -1,95 +1,24 @@
-"""Studies: what is trained, what is skipped, and the table, with trainings that are made up."""
+"""Studies: their members, and the table of trainings that are made up."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
 from vminet_mm.analysis import study
+from vminet_mm.analysis.study_training import train_unfinished
 from vminet_mm.errors import ConfigError
-
-TOOL = str(Path(__file__).parents[2] / 'tools/analysis_tools/study.py')
-STUDY = study.STUDIES['ablation']
-# of a made-up run: top-1 after it, by seed
-ACCURACY = [40.0, 43.0, 42.0]
-
-
-@pytest.fixture
-def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The work dirs in which a training was started, in their order."""
-    started: list[Path] = []
-
-    def train(command: list[str], **_: object) -> SimpleNamespace:
-        assert command[1].endswith('tools/train.py') and '--resume' in command
-        config, work_dir = Path(command[2]), Path(command[command.index('--work-dir') + 1])
-        started.append(work_dir)
-        log = work_dir / 'TIME/vis_data'
-        log.mkdir(parents=True, exist_ok=True)
-        cfg = Config.fromfile(config)
-        for path in (work_dir / config.name, log / 'config.py'):
-            cfg.dump(path)
-        accuracy = ACCURACY[cfg.randomness.seed]
-        lines = [{'loss': 1.0, 'iter': 10, 'epoch': 1, 'step': 10}]
-        lines += [{STUDY.metric: accuracy, 'step': cfg.train_cfg.get('max_epochs', 400)}]
-        (log / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
-        return SimpleNamespace(returncode=0)
-
-    monkeypatch.setattr(study.subprocess, 'run', train)
-    return started
-
-
-def test_finished_runs_are_skipped_and_others_done(trainings: list[Path], tmp_path: Path) -> None:
-    runs = study.study_runs('ablation', tmp_path, only=['tril', 'no-mask'])
-    names = [(run.member, run.seed) for run in runs]
-    assert names == [(member, seed) for seed in range(3) for member in ('tril', 'no-mask')]
-    one = runs[2]
-    assert list(study.train_unfinished([one])) == [[], [one]]
-    assert trainings == [one.folder]
-    *_, finished = study.train_unfinished(runs)
-    assert {run.folder for run in finished} == {run.folder for run in runs} == set(trainings)
-    assert len(trainings) == 6 and [run.result() for run in runs] == sorted(
-        2 * [40.0, 43.0, 42.0], key=ACCURACY.index
-    )
-    log = one.folder / 'TIME/vis_data/scalars.json'
-    log.write_text(log.read_text().replace('"step": 400}', '"step": 200}'))  # an interrupted run
-    assert one.result() is None
-    assert list(study.train_unfinished([one]))[-1] == [one]
-    assert trainings[6:] == [one.folder]
-    assert len(json.loads((one.folder / study.SECONDS).read_text())) == 2
-
-
-def test_time_of_a_start_that_was_killed_is_not_known(
-    trainings: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    run = study.study_runs('ablation', tmp_path, only=['tril'])[0]
-    assert run.seconds() == 0
-
-    def kill(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(study.subprocess, 'run', kill)
-        list(study.train_unfinished([run]))
-    assert list(study.train_unfinished([run]))[-1] == [run]
-    first, second = json.loads((run.folder / study.SECONDS).read_text())
-    assert first is None and second >= 0 and run.seconds() is None
-    (row,) = study.study_rows([run])
-    assert '| not known | 40 |' in study.to_table([row], 'top-1')
 
 
 def test_what_costs_are_is_counted_for_the_budget(trainings: list[Path], tmp_path: Path) -> None:
     runs = study.study_runs('ablation', tmp_path, only=['tril', 'no-attention'])
-    *_, finished = study.train_unfinished(runs)
+    *_, finished = train_unfinished(runs)
     ours, without = study.study_rows(finished)
-    assert ours.values == ACCURACY and len(ours.seconds) == 3
+    assert ours.values == [40.0, 43.0, 42.0] and len(ours.seconds) == 3
     # 32 channels, 1 + 2 + 4 + 1 blocks; without attention, neither W2 nor fields in them
     widths = [32, *2 * [64], *4 * [128], 256]
     assert ours.params - without.params > sum(2 * w * w + 2 * w for w in widths)
@@ -128,10 +57,7 @@ def test_other_metrics_are_means_of_the_runs(tmp_path: Path) -> None:
     assert row.also == {key: value for key, value in metrics.items() if key != 'coco/segm_mAP'}
 
 
-def test_a_training_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(study.subprocess, 'run', lambda *_, **__: SimpleNamespace(returncode=3))
-    with pytest.raises(ConfigError, match='exit code 3, see output.txt'):
-        list(study.train_unfinished(study.study_runs('cifar10', tmp_path)))
+def test_an_unknown_member_is_answered_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'resnet'.* vminet"):
         study.study_runs('cifar10', tmp_path, only=['resnet'])
 
@@ -190,22 +116,3 @@ def test_vim_costs_what_vminet_costs_and_learns(tmp_path: Path) -> None:
         assert losses['loss'].isfinite()
     still = [name for name, value in model.named_parameters() if torch.equal(value, before[name])]
     assert still == []
-
-
-def test_tool(
-    trainings: list[Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:
-    for member in ('resnet18', 'vminet'):
-        monkeypatch.setattr(
-            sys, 'argv', [TOOL, 'cifar10', '--out', str(tmp_path), '--only', member]
-        )
-        runpy.run_path(TOOL, run_name='__main__')
-    folder = tmp_path / 'cifar10/small'
-    table = (folder / 'table.md').read_text()
-    assert table.splitlines()[2].startswith('| vminet | 0.74 M | 0.018 G |')
-    assert table.splitlines()[3].startswith('| resnet18 | 0.33 M | 0.017 G |')
-    assert table in capsys.readouterr().out
-    assert (folder / 'curves.png').stat().st_size > 1000

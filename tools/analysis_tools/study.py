@@ -4,15 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vminet_mm.analysis.study import (
-    STUDIES,
-    StudyRun,
-    study_rows,
-    study_runs,
-    to_table,
-    train_unfinished,
-)
+import torch
+
+from vminet_mm.analysis.study import STUDIES, StudyRun, study_rows, study_runs, to_table
+from vminet_mm.analysis.study_training import train_unfinished
 from vminet_mm.engine import run_tool
+from vminet_mm.errors import ConfigError
 from vminet_mm.visualization.curves import RunCurves, choose_keys, read_curves, save_curves
 
 
@@ -29,11 +26,17 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.full and not torch.cuda.is_available():
+        raise ConfigError('--full needs a GPU, and there is none: leave it out')
     runs = study_runs(args.study, args.out, args.full, args.only)
     every = study_runs(args.study, args.out, args.full)
     for finished in train_unfinished(runs, args.data_root):
         if finished:  # the table is that of all members, also of those that --only leaves out
-            write_results(args, [run for run in every if run.result() is not None])
+            done = [run for run in every if run.result() is not None]
+            changed = [run for run in done if run.changes()]
+            write_results(args, [run for run in done if run not in changed])
+            for run in changed:
+                print(f'left out: {run.folder} was trained with other settings than are set now')
 
 
 def write_results(args: argparse.Namespace, finished: Sequence[StudyRun]) -> None:

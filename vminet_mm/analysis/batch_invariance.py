@@ -86,9 +86,12 @@ class Study:
 
     def __init__(self, cfg: Config, checkpoint: str | None = None, device: str = 'auto') -> None:
         cfg.model = model_config(cfg)
-        if not cfg.model.get('data_preprocessor') or cfg.model.backbone.type != VMINet.__name__:
-            raise ConfigError('the config must have a VMINet as backbone, and a data_preprocessor')
-        preprocessor = cfg.model.data_preprocessor
+        preprocessor = cfg.model.get('data_preprocessor') or {}
+        if cfg.model.backbone.type != VMINet.__name__ or not preprocessor.get('type'):
+            raise ConfigError(
+                'the config must be of a detector or segmentor with a VMINet as backbone, and with '
+                'a data_preprocessor that has a type'
+            )
         if preprocessor.type != 'SizedDataPreprocessor':
             preprocessor.update(type='SizedDataPreprocessor', base=preprocessor.type)
         self.cfg = cfg

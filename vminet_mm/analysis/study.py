@@ -1,32 +1,27 @@
 """Backbones trained on real pictures on equal terms: one recipe, budget and evaluation.
 
-A study trains its members one after the other, each in a folder of its own. What is finished is
-skipped and what was interrupted goes on, so the same command may be given again at any time.
+A study trains its members one after the other (:mod:`.study_training`), each in a folder of its
+own.
 """
 
 import json
-import resource
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
-from ..engine import load_config
+from ..engine import load_config, set_data_root
 from ..errors import ConfigError
 from ..files import shipped
 from .complexity import count_complexity
+from .run_log import SCALARS
 from .run_results import find_runs
 
 SECONDS = 'seconds.json'  # of each start of a run, in its folder
-OUTPUT = 'output.txt'  # what the trainings of a run printed, there too
 
 
 @dataclass(frozen=True)
@@ -92,6 +87,21 @@ class StudyRun:
         # merging takes ``_delete_`` out of what it is given
         return load_config(shipped('configs') / member.config, deepcopy(options), data_root)
 
+    @property
+    def started_with(self) -> Path:
+        """The file of the config that the run was last started with."""
+        return self.folder.with_suffix('.py')
+
+    def changes(self) -> list[str]:
+        """Names of settings that differ from those of the last start, wherever the data lie.
+
+        None differ where nothing has been trained yet.
+        """
+        if not self.started_with.is_file() or not any(self.folder.rglob(SCALARS)):
+            return []
+        before, now = map(_settings, (Config.fromfile(self.started_with), self.config()))
+        return [name for name in {**before, **now} if before.get(name, self) != now.get(name, self)]
+
     def result(self) -> float | None:
         """The metric at the end of the training; None where that has not been reached."""
         return self.metrics().get(STUDIES[self.study].metric)
@@ -108,8 +118,29 @@ class StudyRun:
 
         On a CPU that of the processor, on a GPU that of the clock.
         """
-        starts = _read_seconds(self.folder)
+        starts = read_seconds(self.folder)
         return None if None in starts else sum(starts)
+
+
+def _settings(cfg: Config) -> dict[str, Any]:
+    """The leaves of a config by their names in dotted notation, less the folders of a machine."""
+    set_data_root(cfg, '/')
+    return {name: v for name, v in _leaves(cfg.to_dict()) if name != 'work_dir'}
+
+
+def _leaves(node: Any, name: str = '') -> Iterator[tuple[str, Any]]:
+    """The values in nested dicts and sequences by their names."""
+    if isinstance(node, (dict, list, tuple)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(value, f'{name}.{key}' if name else str(key))
+    else:
+        yield name, node
+
+
+def read_seconds(work_dir: Path) -> list[float | None]:
+    """The time of each start of a run; None where it is not known."""
+    note = work_dir / SECONDS
+    return json.loads(note.read_text()) if note.is_file() else []
 
 
 @dataclass(frozen=True)
@@ -246,64 +277,6 @@ def study_runs(
         for seed in member.seeds
     ]
     return sorted(runs, key=lambda run: run.seed)
-
-
-def train_unfinished(
-    runs: Sequence[StudyRun], data_root: str | None = None
-) -> Iterator[list[StudyRun]]:
-    """Train what is not finished; yield all finished runs, at first and after each training.
-
-    Raises:
-        ConfigError: If a training fails.
-    """
-    finished = [run for run in runs if run.result() is not None]
-    yield finished
-    for run in runs:
-        if run in finished:
-            continue
-        _train(run.config(data_root), run.folder)
-        if run.result() is None:
-            raise ConfigError(f'{run.folder} has no metric at its end, see {OUTPUT} there')
-        finished = [*finished, run]
-        yield finished
-
-
-def _train(cfg: Config, work_dir: Path) -> None:
-    """Train, or go on, in a process of its own, and note how long it took.
-
-    Raises:
-        ConfigError: If the process fails.
-    """
-    work_dir.mkdir(parents=True, exist_ok=True)
-    config = work_dir.with_suffix('.py')
-    cfg.dump(config)
-    tool = [sys.executable, str(shipped('tools/train.py')), str(config)]
-    note, earlier = work_dir / SECONDS, _read_seconds(work_dir)
-    note.write_text(json.dumps([*earlier, None]))  # what stays if this process is killed
-    started, used = time.monotonic(), _processor_seconds()
-    with (work_dir / OUTPUT).open('a') as output:
-        done = subprocess.run(
-            [*tool, '--work-dir', str(work_dir), '--resume'], stdout=output, stderr=output
-        )
-    on_gpu = torch.cuda.is_available()
-    seconds = time.monotonic() - started if on_gpu else _processor_seconds() - used
-    note.write_text(json.dumps([*earlier, round(seconds, 1)]))
-    if done.returncode:
-        raise ConfigError(
-            f'training in {work_dir} ended with exit code {done.returncode}, see {OUTPUT} there'
-        )
-
-
-def _read_seconds(work_dir: Path) -> list[float | None]:
-    """The time of each start of a run; None where it is not known."""
-    note = work_dir / SECONDS
-    return json.loads(note.read_text()) if note.is_file() else []
-
-
-def _processor_seconds() -> float:
-    """What the processes that this one has started and waited for have used."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def study_rows(finished: Sequence[StudyRun]) -> list[Row]:
