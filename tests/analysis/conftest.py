@@ -27,7 +27,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
             cfg.dump(path)
         accuracy = ACCURACY[cfg.randomness.seed]
         lines = [{'loss': 1.0, 'iter': 10, 'epoch': 1, 'step': 10}]
-        lines += [{'accuracy/top1': accuracy, 'step': cfg.train_cfg.get('max_epochs', 400)}]
+        lines += [{'accuracy/top1': accuracy, 'step': cfg.train_cfg.max_epochs}]
         (log / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
         return 0, 0
 

@@ -19,8 +19,8 @@ def test_what_costs_are_is_counted_for_the_budget(trainings: list[Path], tmp_pat
     *_, finished = train_unfinished(runs)
     ours, without = study.study_rows(finished)
     assert ours.values == [40.0, 43.0, 42.0] and len(ours.seconds) == 3
-    # 32 channels, 1 + 2 + 4 + 1 blocks; without attention, neither W2 nor fields in them
-    widths = [32, *2 * [64], *4 * [128], 256]
+    # 24 channels, 1 + 2 + 4 + 1 blocks; without attention, neither W2 nor fields in them
+    widths = [24, *2 * [48], *4 * [96], 192]
     assert ours.params - without.params > sum(2 * w * w + 2 * w for w in widths)
     assert ours.macs > without.macs > 1e7
 

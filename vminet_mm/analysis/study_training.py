@@ -135,11 +135,11 @@ def run_command(command: Sequence[str], output: TextIO, lock: int) -> tuple[int,
 
         def pass_on(signum: int, frame: FrameType | None) -> None:
             """SIGTERM in either case: the terminal's SIGINT goes to the training as well."""
-            if got:
+            got.append(signum)  # first: the next signal may come before this function ends
+            if len(got) > 1:
                 training.kill()
             else:
                 training.terminate()
-            got.append(signum)
 
         signals = (signal.SIGTERM, signal.SIGINT) if is_main else ()
         before = {signum: signal.signal(signum, pass_on) for signum in signals}
