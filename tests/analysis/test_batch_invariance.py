@@ -134,5 +134,5 @@ def test_tool(
 def test_other_backbones() -> None:
     cfg = tiny_config('detection')
     cfg.model.backbone.type = 'ResNet'
-    with pytest.raises(ConfigError, match='must have a VMINet'):
+    with pytest.raises(ConfigError, match='with a VMINet'):
         Study(cfg)

@@ -147,6 +147,19 @@ UNTRAINABLE = {
     'top-k of too few classes (test)': (
         CLASSIFIER, {'test_evaluator.topk': 6}, {}, 'test_evaluator.topk asks for the best 6 of 5'
     ),
+    'backbone with other strides than the heads': (
+        DETECTOR,
+        {'model.backbone.stem_stride': 1},
+        {},
+        'rpn_head.prior_generator has the strides [4, 8, 16, 32], but the maps of backbone and '
+        'neck have [2, 4, 8, 16]: set the strides of',
+    ),
+    'mask_padding without the sizes of images': (
+        DETECTOR,
+        {'model.backbone.mask_padding': True},
+        {},
+        "Set model.data_preprocessor to dict(type='SizedDataPreprocessor'",
+    ),
     '--auto-scale-lr without a batch size': (
         CLASSIFIER,
         dict(auto_scale_lr=None),

@@ -272,6 +272,19 @@ def test_strides_are_told_by_the_config(attention: str, write: Callable) -> None
         assert read_checkpoint(write(state)).img_size == (128, 128)
 
 
+def test_other_strides_are_logged(write: Callable, log: list[str]) -> None:
+    """Of a file that tells its options; the same grids, so that nothing is resized."""
+    strides = dict(stem_stride=1, strides=(1, 2, 2, 2))
+    state = ours(**strides)
+    told = dict(state_dict=state, meta=dict(cfg=text(**strides)))
+    load(write(told), img_size=128)
+    assert ' 0 of them resized' in log[-1]
+    assert 'with the strides (1, 1, 2, 2, 2), the model has (2, 2, 2, 2, 2)' in log[-1]
+    for content, options in ((told, strides), (state, dict(img_size=128))):
+        load(write(content), **options)
+        assert 'the strides' not in log[-1]
+
+
 @pytest.mark.parametrize('strides', ["'2222'", '(2, 2)', '(1, 2, 2, -2)', '[1, None, 2, 2]', '7'])
 def test_strides_that_are_none_are_not_taken(strides: str, write: Callable) -> None:
     cfg = f"model = dict(backbone=dict(type='VMINet', strides={strides}))"

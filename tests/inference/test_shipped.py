@@ -66,6 +66,27 @@ def test_a_disk_on_a_dark_ground_is_a_nucleus() -> None:
 def test_an_unknown_name_is_told_with_those_that_are_there() -> None:
     with pytest.raises(ConfigError, match=f'no shipped model .*resnet.* {NUCLEI}'):
         load_model('resnet')
+    with pytest.raises(ConfigError, match='shipped with its weights: give no mine.pth'):
+        load_model(NUCLEI, 'mine.pth')
+    assert load_model(Path(NUCLEI), device=None).task == 'detection'  # a name all the same
+
+
+def test_microscope_pictures_of_16_bits(tmp_path: Path, log: list[str]) -> None:
+    """Found where the 16 bits are used; with 12 of them, the picture is named as dark."""
+    model = load_model(NUCLEI, device='cpu')
+    rows, columns = np.mgrid[:128, :160]
+    disk = np.where((rows - 60) ** 2 + (columns - 90) ** 2 < 11**2, 150, 15).astype(np.uint16)
+    found = {}
+    for name, factor in (('whole', 256), ('dark', 16)):
+        path = tmp_path / f'{name}.tif'
+        cv2.imwrite(str(path), disk * factor)
+        (prediction,) = model(path)
+        found[name] = len(prediction.to_dict(score_thr=0.5)['objects'])
+    assert found['whole'] > 0 and found['dark'] == 0
+    assert [line for line in log if 'nearly black' in line] == [
+        f'{tmp_path}/dark.tif has 16 bits a channel, and no value above 2400: its upper 8 bits '
+        'are nearly black. Scale its values to 65535 before'
+    ]
 
 
 def test_demo_takes_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

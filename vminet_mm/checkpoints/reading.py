@@ -203,9 +203,19 @@ def load_backbone(
     backbone.load_state_dict(source.backbone, strict=False)
     unchecked = backbone.attn_cfg['attention'] == 'vmi_sa' and 'mask' not in source.settings
     note = f'. The file does not name its mask; the model has {backbone.attn_cfg["mask"]!r}'
+    note = (note if unchecked else '') + _other_strides(backbone, source)
     entry = f' [{source.state_key}]' if source.state_key else ''
     where = f'{source.source}{entry} ({source.release} release)'
-    log_loading(where, backbone, resized, left, unused, note if unchecked else '')
+    log_loading(where, backbone, resized, left, unused, note)
+
+
+def _other_strides(backbone: nn.Module, source: Checkpoint) -> str:
+    """A sentence where a file was trained with other strides; loading it is allowed."""
+    strides = {**STRIDE_DEFAULTS, **source.settings}
+    before = (strides['stem_stride'], *strides['strides'])
+    if 'mask' not in source.settings or before == backbone.strides:  # a bare file tells neither
+        return ''
+    return f'. It was trained with the strides {before}, the model has {backbone.strides}'
 
 
 def _find_prefix(state: Mapping[str, Tensor], prefix: str | None, path: str | PathLike) -> str:

@@ -22,6 +22,7 @@ from ..datasets.config_parts import metrics_of
 from ..errors import CheckpointError, ConfigError, DataError, RunStoppedError, error_text
 from ..tasks import CLASSIFICATION, SEGMENTATION, task_of
 from .config import load_config, part_being_built, require_optimizer, require_parts
+from .levels import require_strides_of_maps
 from .optim import group_table
 from .preflight import check_processes, local_rank, require_data
 from .reliability.resume import ResumableRunner, ResumePoint, resume_from
@@ -141,6 +142,7 @@ def train(args: argparse.Namespace) -> None:
     if local_rank() == 0:  # one process of a machine reads the lists
         require_sound_lists(cfg, ('train', 'val'))
     runner = _build_runner(cfg, ResumableRunner)
+    require_strides_of_maps(runner.model)
     runner.resume_point = point
     if args.show_groups:
         show_groups(runner)
@@ -179,6 +181,7 @@ def test(args: argparse.Namespace) -> dict[str, float]:
     if args.out:
         save_predictions(cfg, args.out)
     runner = _build_runner(cfg)
+    require_strides_of_maps(runner.model)
     check_content(runner.model, content, args.checkpoint, args.config)
     with explained_misfit(args.checkpoint, args.config):
         runner.load_checkpoint(args.checkpoint, map_location='cpu', strict=True)

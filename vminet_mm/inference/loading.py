@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 import torch
@@ -22,13 +22,13 @@ from ..tasks import model_config, task_of
 from .colors import class_colors
 from .predictions import KINDS
 from .predictor import Predictor
-from .shipped import find_shipped
+from .shipped import find_shipped, shipped_names
 
 
 def load_model(
     config: str | PathLike | Config,
     checkpoint: str | PathLike | None = None,
-    device: str = 'auto',
+    device: str | None = 'auto',
     deploy: bool = False,
     cfg_options: dict | None = None,
 ) -> Predictor:
@@ -39,7 +39,7 @@ def load_model(
             that is shipped with its weights (:func:`.shipped.shipped_names`).
         checkpoint: Its weights, which must fit to the last tensor. They are read safely, see
             :mod:`vminet_mm.compat.safe_load`. None for random weights, the same in every call.
-        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...; ``'auto'`` takes CUDA where it is.
+        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...; ``'auto'`` or None takes CUDA where it is.
         deploy: Fold every VMINet, see :func:`vminet_mm.models.switch_to_deploy`.
         cfg_options: Keys in dotted notation with the values to set in the config.
 
@@ -48,8 +48,11 @@ def load_model(
             not fit it, or there is no such device.
         CheckpointError: If the checkpoint cannot be read safely.
     """
-    if checkpoint is None and isinstance(config, str) and not config.endswith(SUFFIXES):
-        config, checkpoint = find_shipped(config)
+    if not isinstance(config, Config) and not fspath(config).endswith(SUFFIXES):
+        if checkpoint is None:
+            config, checkpoint = find_shipped(fspath(config))
+        elif fspath(config) in shipped_names():
+            raise ConfigError(f'{config} is shipped with its weights: give no {checkpoint} with it')
     cfg = deepcopy(config) if isinstance(config, Config) else load_config(config)
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
@@ -66,13 +69,13 @@ def load_model(
         return Predictor(KINDS[scope], model.to(target).eval(), cfg, classes, colors)
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of a name, tried out; ``'auto'`` is CUDA where it is, and else the CPU.
+def choose_device(name: str | None) -> torch.device:
+    """The device of a name, tried out; ``'auto'`` or None is CUDA where it is, else the CPU.
 
     Raises:
         ConfigError: If it is unknown or absent.
     """
-    if name == 'auto':
+    if name in ('auto', None):
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         torch.zeros(1, device=name).item()

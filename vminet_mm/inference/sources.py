@@ -1,6 +1,7 @@
 """Inputs of inference: image files, folders, patterns, videos and cameras."""
 
 import glob
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import cv2
 import mmcv
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image, ImageOps
 
 from ..compat.data_errors import read_whole
@@ -19,6 +21,7 @@ from ..errors import ConfigError, InputError, error_text
 
 # a file that was named itself may be called anything
 VIDEO_NAME = re.compile(r'.*\.(avi|flv|m4v|mkv|mov|mp4|mpeg|mpg|ogv|webm|wmv)', re.IGNORECASE)
+DARK = 16  # of 255; an image of 16 bits whose upper 8 are below uses 12 bits or fewer
 FRAME_RATE = 25.0  # frames per second of a source without a rate of its own
 
 
@@ -151,7 +154,22 @@ def read_image(
         raise InputError(f'OpenCV cannot decode it ({error_text(error, 120)})') from None
     if image is None:
         raise InputError('not an image, or of a kind that OpenCV does not read')
+    _warn_if_dark(path, content, image)
     return as_bgr(image) if color_type == 'color' else image
+
+
+def _warn_if_dark(path: str | os.PathLike, content: bytes, image: np.ndarray) -> None:
+    """Warn of an image of 16 bits that uses 12 of them or fewer, as cameras of microscopes do."""
+    if image.dtype != np.uint8 or not 0 < image.max(initial=0) < DARK:
+        return
+    values = mmcv.imfrombytes(content, flag='unchanged', backend='cv2')
+    if values is not None and values.dtype == np.uint16:
+        print_log(
+            f'{path} has 16 bits a channel, and no value above {values.max()}: its upper 8 bits '
+            'are nearly black. Scale its values to 65535 before',
+            'current',
+            logging.WARNING,
+        )
 
 
 def as_bgr(image: np.ndarray) -> np.ndarray:

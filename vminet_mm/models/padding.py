@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..errors import ConfigError
+
 Size = tuple[int, int]
 _ATTRIBUTE = 'vminet_mm_image_sizes'
 
@@ -105,11 +107,11 @@ def image_sizes(images: Tensor) -> tuple[Size, ...]:
     """The sizes that :func:`set_image_sizes` has set.
 
     Raises:
-        ValueError: If nothing was set on this very tensor.
+        ConfigError: If nothing was set on this very tensor.
     """
     sizes = getattr(images, _ATTRIBUTE, None)
     if sizes is None:
-        raise ValueError(
+        raise ConfigError(
             'mask_padding=True needs the size of each image, and this batch does not carry them. '
             "Set model.data_preprocessor to dict(type='SizedDataPreprocessor', "
             "base='DetDataPreprocessor') (or the base of another package); without one call "

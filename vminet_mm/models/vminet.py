@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checkpoints.formats import STRIDE_DEFAULTS
+from ..errors import ConfigError
 from ..ops import stage_masks
 from .backbone import StrictBackbone, eval_batch_norms
 from .block import ConvBN, VMISABlock, fold_norm
@@ -196,7 +197,7 @@ class VMINet(StrictBackbone):
         """Map images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) per output.
 
         Raises:
-            ValueError: With ``mask_padding``, if the images do not carry their sizes, or if batch
+            ConfigError: With ``mask_padding``, if the images do not carry their sizes, or if batch
                 norms take statistics.
         """
         is_last = x.is_contiguous(memory_format=torch.channels_last)
@@ -221,7 +222,7 @@ class VMINet(StrictBackbone):
     def _without_padding(self, x: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """The outputs of each image as if it were alone, with zeros beyond it."""
         if _takes_statistics(self.stem, self.stages):
-            raise ValueError(
+            raise ConfigError(
                 'mask_padding=True computes images of different sizes one after the other, so its '
                 'batch norms must not take statistics: train with norm_eval=True, or with '
                 'mask_padding=False'
