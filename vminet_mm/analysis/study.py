@@ -226,9 +226,9 @@ STUDIES = dict(
         'coco/segm_mAP',
         (256, 256),
         {
-            'vminet-ti': Member('mask_rcnn/mask-rcnn_vminet-ti_fpn_nuclei.py', seeds=(0, 1)),
+            'vminet-ti': Member('mask_rcnn/mask-rcnn_vminet-ti_fpn_nuclei.py'),
             'resnet18': Member('mask_rcnn/mask-rcnn_r18_fpn_nuclei.py'),
-            'pvtv2-b0': Member('mask_rcnn/mask-rcnn_pvtv2-b0_fpn_nuclei.py', seeds=(0, 1)),
+            'pvtv2-b0': Member('mask_rcnn/mask-rcnn_pvtv2-b0_fpn_nuclei.py'),
         },
         also=('coco/segm_mAP_50', 'coco/segm_mAP_75', 'coco/bbox_mAP'),
     ),
