@@ -26,6 +26,7 @@ from torch import nn
 from vminet_mm import VMINet
 from vminet_mm.checkpoints import load_backbone, read_checkpoint
 from vminet_mm.checkpoints.formats import has_old_names
+from vminet_mm.errors import CheckpointMismatchError
 
 LOADED = dict(first='145 of 160', second='120 of 135')  # tensors of a tiny dense backbone
 
@@ -270,6 +271,17 @@ def test_strides_are_told_by_the_config(attention: str, write: Callable) -> None
         assert checkpoint.img_size == (32, 32)
         # a file without strides is taken for one of the paper's strides
         assert read_checkpoint(write(state)).img_size == (128, 128)
+
+
+@pytest.mark.parametrize(('edge', 'other'), [(3, 7), (7, 3), (5, 3)])
+def test_kernel_size_is_told_by_the_shapes(edge: int, other: int, write: Callable) -> None:
+    path = write(ours(kernel_size=edge))
+    told = read_checkpoint(path).options(VMINet.arch_settings)
+    assert told.get('kernel_size', 7) == edge
+    load(path, kernel_size=edge)
+    fits = f'kernel_size is {edge} in the checkpoint and {other} in the model'
+    with pytest.raises(CheckpointMismatchError, match=fits):
+        load(path, kernel_size=other)
 
 
 def test_other_strides_are_logged(write: Callable, log: list[str]) -> None:

@@ -73,6 +73,16 @@ def test_every_config_is_found_by_its_options(path: str) -> None:
     assert matching_config(options) == path
 
 
+def test_other_kernels_have_no_config(write: Callable, tmp_path: Path) -> None:
+    state = prefixed('backbone.', ours(kernel_size=3))
+    head = {'head.fc.weight': torch.randn(7, 32), 'head.fc.bias': torch.randn(7)}
+    done = convert(write(dict(state_dict=state | head)), tmp_path / 'mm.pth')
+    assert done.config is None and done.options['kernel_size'] == 3
+    options = dict(arch='ti', proj_bn=False, attention='vmi_sa', mask='tril')
+    assert matching_config(dict(options, kernel_size=7)) == matching_config(options) is not None
+    assert matching_config(dict(options, kernel_size=3)) is None
+
+
 @pytest.mark.parametrize('ema', [False, True])
 @pytest.mark.parametrize('release', OPTIONS)
 def test_tiny(release: str, ema: bool, write: Callable, tmp_path: Path) -> None:

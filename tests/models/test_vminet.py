@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 from torch import nn
+from torch.nn.functional import pad
 
 from vminet_mm.models import VMINet
 
@@ -101,6 +102,36 @@ def test_strides_of_the_paper_are_the_default() -> None:
 def test_wrong_strides(strides: dict, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         VMINet(TINY, **strides)
+
+
+@pytest.mark.parametrize('deploy', [False, True], ids=['trained', 'folded'])
+@pytest.mark.parametrize(('edge', 'larger'), [(1, 3), (3, 7), (5, 7), (7, 9)])
+@pytest.mark.parametrize('size', [(1, 1), (33, 47)], ids=str)
+def test_smaller_kernels_are_larger_ones_with_zeros_around(
+    edge: int, larger: int, size: tuple[int, int], deploy: bool
+) -> None:
+    small = VMINet(TINY, kernel_size=edge, img_size=32, strides=(1, 2, 2, 1)).eval()
+    large = VMINet(TINY, kernel_size=larger, img_size=32, strides=(1, 2, 2, 1)).eval()
+    border = [(larger - edge) // 2] * 4
+    large.load_state_dict(
+        {k: pad(v, border) if 'dwconv.conv.w' in k else v for k, v in small.state_dict().items()}
+    )
+    if deploy:
+        small.switch_to_deploy()
+    x = torch.randn(2, 3, *size)
+    torch.testing.assert_close(small(x), large(x))
+
+
+def test_kernels_of_the_paper_are_the_default() -> None:
+    shapes = {k: v.shape for k, v in VMINet(TINY, kernel_size=7).state_dict().items()}
+    assert shapes == {k: v.shape for k, v in VMINet(TINY).state_dict().items()}
+    assert shapes['stages.0.1.dwconv.conv.weight'] == (8, 1, 7, 7)
+
+
+@pytest.mark.parametrize('edge', [0, -3, 4, 3.0, True, '3', (3, 3), None], ids=repr)
+def test_wrong_kernel_size(edge: object) -> None:
+    with pytest.raises(ValueError, match='kernel_size must be .* odd'):
+        VMINet(TINY, kernel_size=edge)
 
 
 def test_outputs_do_not_depend_on_which_are_returned() -> None:

@@ -27,6 +27,7 @@ _OLD_ATTN_PARTS = re.compile(r'(alpha|beta|scale)|(query|key|query_key)\.(weight
 # options that change no tensor's shape, and their values where a config does not give them
 OPTION_DEFAULTS = dict(mask='tril', band_halfwidth=0.5, form='matrix', recurrent_mask='readout')
 STRIDE_DEFAULTS = dict(stem_stride=2, strides=(2, 2, 2, 2))  # of the stem; of the four stages
+KERNEL_SIZE = 7  # of the depth-wise kernels, where a config does not give it
 _MAX_CONFIG = 1_000_000  # characters; a longer text is no config, and slow to parse
 
 # the configs of configs/cls: arch and variant
@@ -137,10 +138,11 @@ def started_from_checkpoint(content: Any) -> bool:
 
 def option_problems(given: Mapping, wanted: Mapping) -> list[str]:
     """Sentences on the options of a checkpoint that are not those of the model."""
-    names = ['arch', 'proj_bn', 'attention']
+    names = ['arch', 'kernel_size', 'proj_bn', 'attention']
     if given['attention'] == wanted['attention'] != 'none':
         names += [name for name in OPTION_DEFAULTS if name in given or name == 'form']
-    given, wanted = {**OPTION_DEFAULTS, **given}, {**OPTION_DEFAULTS, **wanted}
+    defaults = dict(OPTION_DEFAULTS, kernel_size=KERNEL_SIZE)
+    given, wanted = {**defaults, **given}, {**defaults, **wanted}
     return [
         f'{name} is {given[name]!r} in the checkpoint and {wanted[name]!r} in the model'
         for name in names
@@ -162,7 +164,8 @@ def matching_config(options: Mapping) -> str | None:
     mask, proj_bn = options['mask'], options['proj_bn']
     if options['recurrent_mask'] != OPTION_DEFAULTS['recurrent_mask']:
         return None
-    if any(options.get(name, default) != default for name, default in STRIDE_DEFAULTS.items()):
+    fixed = dict(STRIDE_DEFAULTS, kernel_size=KERNEL_SIZE)
+    if any(options.get(name, default) != default for name, default in fixed.items()):
         return None
     if mask == 'band' and options['band_halfwidth'] == 0.25:
         mask = 'band-quarter'

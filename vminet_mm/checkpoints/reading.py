@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointMismatchError
 from .formats import (
     BLOCK,
+    KERNEL_SIZE,
     OPTION_DEFAULTS,
     STRIDE_DEFAULTS,
     as_arguments,
@@ -62,7 +63,7 @@ class Checkpoint:
         names = [name for name, known in arch_settings.items() if known == self.arch]
         attention = 'vmi_sa' if any('.key.' in name for name in self.backbone) else 'none'
         is_recurrent = any(k.endswith('.beta') and v.ndim == 2 for k, v in self.backbone.items())
-        settings = self.settings
+        settings, kernel = self.settings, self.kernel_size
         if attention == 'none':
             settings = {name: settings[name] for name in STRIDE_DEFAULTS if name in settings}
         return dict(
@@ -70,6 +71,7 @@ class Checkpoint:
             proj_bn=any('.proj.bn.' in name for name in self.backbone),
             attention=attention,
             **(dict(form='recurrent') if is_recurrent else {}),
+            **(dict(kernel_size=kernel) if kernel != KERNEL_SIZE else {}),
             **settings,
         )
 
@@ -90,6 +92,17 @@ class Checkpoint:
         base_channels, expansion = max(set(widths), key=widths.count)  # one may be damaged
         depths = tuple(sum(b.startswith(f'stages.{i}.') for b in blocks) for i in range(4))
         return dict(base_channels=base_channels, expansion=expansion, depths=depths)
+
+    @property
+    def kernel_size(self) -> int:
+        """The edge of the depth-wise kernels, read off most of their shapes."""
+        shapes = [
+            value.shape
+            for name, value in self.backbone.items()
+            if BLOCK.fullmatch(name) and name.endswith('.dwconv.conv.weight')
+        ]
+        edges = [shape[-1] for shape in shapes if len(shape) == 4 and shape[-1] == shape[-2] > 0]
+        return max(set(edges), key=edges.count) if edges else KERNEL_SIZE
 
     @property
     def img_size(self) -> tuple[int, int] | None:
@@ -241,6 +254,7 @@ def _options(backbone: nn.Module) -> dict[str, Any]:
     names = [name for name, known in backbone.arch_settings.items() if known == arch]
     return dict(
         arch=names[0] if names else arch,
+        kernel_size=backbone.kernel_size,
         proj_bn=any('.proj.bn.' in name for name in backbone.state_dict()),
         **{name: backbone.attn_cfg[name] for name in ('attention', *OPTION_DEFAULTS)},
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..checkpoints.formats import current_name
+from ..checkpoints.formats import KERNEL_SIZE, current_name
 from ..ops import add_branch, apply_pointwise, pointwise_dtype
 from .attention import build_attention
 from .conv_norm import conv_without_bias, drops_bias
@@ -46,7 +46,7 @@ class ConvBN(nn.Sequential):
 
 
 class VMISABlock(BaseModule):
-    """A block of VMINet: ``X + DropPath(attention(BN(DWConv7x7(X))) W3 + b3)`` (Fig. 1).
+    """A block of VMINet: ``X + DropPath(attention(BN(DWConv(X))) W3 + b3)`` (Fig. 1).
 
     Args:
         channels (int): C, the channels of input and output.
@@ -60,6 +60,7 @@ class VMISABlock(BaseModule):
         with_cp (bool): Recompute the block in the backward pass instead of keeping its
             activations. Defaults to False.
         init_cfg (dict, optional): Config of the initialization. Defaults to None.
+        kernel_size (int): Edge of the depth-wise kernels, odd. Defaults to 7, the paper's.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class VMISABlock(BaseModule):
         norm_cfg: dict = dict(type='BN'),
         with_cp: bool = False,
         init_cfg: dict | None = None,
+        kernel_size: int = KERNEL_SIZE,
     ) -> None:
         super().__init__(init_cfg)
         attn_cfg = parse_attn(attn_cfg)
@@ -80,7 +82,7 @@ class VMISABlock(BaseModule):
         self.with_cp = with_cp
 
         hidden = expansion * channels
-        self.dwconv = ConvBN(channels, channels, 7, norm_cfg, groups=channels)
+        self.dwconv = ConvBN(channels, channels, kernel_size, norm_cfg, groups=channels)
         self.attn = build_attention(channels, hidden, native_size, **attn_cfg)
         if proj_bn:
             self.proj = ConvBN(hidden, channels, 1, norm_cfg)

@@ -164,6 +164,12 @@ def check_count(name: str, value: Any, minimum: int = 1) -> None:
         raise ValueError(f'{name} must be a whole number from {minimum}, not {value!r}')
 
 
+def check_kernel(size: Any) -> None:
+    """Raise ValueError unless the edge of a kernel is an odd number, which has a middle."""
+    if not _is_whole(size, 1) or size % 2 == 0:
+        raise ValueError(f'kernel_size must be 1, 3, 5, 7 or another odd number, not {size!r}')
+
+
 def check_fraction(name: str, value: Any, below: float = math.inf) -> None:
     """Raise ValueError unless a value is a number from 0 to below a limit."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < below:

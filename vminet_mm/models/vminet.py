@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..checkpoints.formats import STRIDE_DEFAULTS
+from ..checkpoints.formats import KERNEL_SIZE, STRIDE_DEFAULTS
 from ..errors import ConfigError
 from ..ops import stage_masks
 from .backbone import StrictBackbone, eval_batch_norms
@@ -25,6 +25,7 @@ from .options import (
     check_count,
     check_fraction,
     check_init_cfg,
+    check_kernel,
     check_norm,
     parse_arch,
     parse_attn,
@@ -90,6 +91,8 @@ class VMINet(StrictBackbone):
         init_cfg (dict | list[dict] | None): ``dict(type='Pretrained', checkpoint=...)`` takes a
             published, mmpretrain or bare checkpoint, strictly; ``prefix`` and ``ema`` are as in
             :func:`vminet_mm.checkpoints.load_backbone`. Defaults to None.
+        kernel_size (int): Edge of the blocks' depth-wise kernels, an odd number of cells; 3 learns
+            better on maps as small as those of 32 x 32 images. Defaults to 7.
         stem_stride (int): Stride of the stem, 1 to 3. Defaults to 2.
         strides (Sequence[int]): Strides of the down-sampling before each stage, 1 to 3. With
             ``stem_stride=1`` and ``(1, 2, 2, 2)`` the maps of a 32 x 32 image have edges of 32, 16,
@@ -124,6 +127,7 @@ class VMINet(StrictBackbone):
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        kernel_size: int = KERNEL_SIZE,
         **short_forms: object,
     ) -> None:
         super().__init__(init_cfg)
@@ -136,9 +140,11 @@ class VMINet(StrictBackbone):
         check_choice('norm_eval', norm_eval, (True, False, 'auto'))
         check_choice('channels_last', channels_last, (True, False, 'auto'))
         check_count('in_channels', in_channels)
+        check_kernel(kernel_size)
         check_fraction('drop_path_rate', drop_path_rate, below=1)
         check_norm(norm_cfg)
         self.channels_last = channels_last
+        self.kernel_size = kernel_size
         check_arguments(short_forms, self.argument_names())
         given = {name: short_forms.pop(name) for name in STRIDE_DEFAULTS if name in short_forms}
         self.strides = parse_strides(given)
@@ -148,7 +154,12 @@ class VMINet(StrictBackbone):
         self.frozen_stages = frozen_stages
         self.norm_eval = bool(self._init_cfgs()[0]) if norm_eval == 'auto' else norm_eval
 
-        block_options = dict(expansion=self.arch['expansion'], norm_cfg=norm_cfg, with_cp=with_cp)
+        block_options = dict(
+            expansion=self.arch['expansion'],
+            norm_cfg=norm_cfg,
+            with_cp=with_cp,
+            kernel_size=kernel_size,
+        )
         self.stem = nn.Sequential(
             ConvBN(in_channels, self.stem_channels, 3, norm_cfg, stride=self.strides[0]), nn.ReLU6()
         )
