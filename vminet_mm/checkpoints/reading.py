@@ -63,7 +63,7 @@ class Checkpoint:
         names = [name for name, known in arch_settings.items() if known == self.arch]
         attention = 'vmi_sa' if any('.key.' in name for name in self.backbone) else 'none'
         is_recurrent = any(k.endswith('.beta') and v.ndim == 2 for k, v in self.backbone.items())
-        settings, kernel = self.settings, self.kernel_size
+        settings, kernel = self.settings, _kernel_size(self.backbone)
         if attention == 'none':
             settings = {name: settings[name] for name in STRIDE_DEFAULTS if name in settings}
         return dict(
@@ -92,17 +92,6 @@ class Checkpoint:
         base_channels, expansion = max(set(widths), key=widths.count)  # one may be damaged
         depths = tuple(sum(b.startswith(f'stages.{i}.') for b in blocks) for i in range(4))
         return dict(base_channels=base_channels, expansion=expansion, depths=depths)
-
-    @property
-    def kernel_size(self) -> int:
-        """The edge of the depth-wise kernels, read off most of their shapes."""
-        shapes = [
-            value.shape
-            for name, value in self.backbone.items()
-            if BLOCK.fullmatch(name) and name.endswith('.dwconv.conv.weight')
-        ]
-        edges = [shape[-1] for shape in shapes if len(shape) == 4 and shape[-1] == shape[-2] > 0]
-        return max(set(edges), key=edges.count) if edges else KERNEL_SIZE
 
     @property
     def img_size(self) -> tuple[int, int] | None:
@@ -248,13 +237,25 @@ def _find_prefix(state: Mapping[str, Tensor], prefix: str | None, path: str | Pa
     return prefix
 
 
+def _kernel_size(state: Mapping[str, Tensor]) -> int:
+    """The edge of the depth-wise kernels of a VMINet, read off most of their shapes."""
+    shapes = [
+        value.shape
+        for name, value in state.items()
+        if BLOCK.fullmatch(name) and name.endswith('.dwconv.conv.weight')
+    ]
+    edges = [shape[-1] for shape in shapes if len(shape) == 4 and shape[-1] == shape[-2] > 0]
+    return max(set(edges), key=edges.count) if edges else KERNEL_SIZE
+
+
 def _options(backbone: nn.Module) -> dict[str, Any]:
     """The options of a VMINet, as :meth:`Checkpoint.options` gives them."""
+    state = backbone.state_dict()
     arch = dict(backbone.arch, depths=tuple(backbone.arch['depths']))
     names = [name for name, known in backbone.arch_settings.items() if known == arch]
     return dict(
         arch=names[0] if names else arch,
-        kernel_size=backbone.kernel_size,
-        proj_bn=any('.proj.bn.' in name for name in backbone.state_dict()),
+        kernel_size=_kernel_size(state),
+        proj_bn=any('.proj.bn.' in name for name in state),
         **{name: backbone.attn_cfg[name] for name in ('attention', *OPTION_DEFAULTS)},
     )

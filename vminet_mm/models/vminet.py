@@ -144,7 +144,6 @@ class VMINet(StrictBackbone):
         check_fraction('drop_path_rate', drop_path_rate, below=1)
         check_norm(norm_cfg)
         self.channels_last = channels_last
-        self.kernel_size = kernel_size
         check_arguments(short_forms, self.argument_names())
         given = {name: short_forms.pop(name) for name in STRIDE_DEFAULTS if name in short_forms}
         self.strides = parse_strides(given)
