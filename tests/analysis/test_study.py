@@ -85,7 +85,7 @@ def test_peers_on_a_cpu_have_the_macs_and_the_recipe_of_vminet(tmp_path: Path) -
     """MACs within a tenth; all but the model is the same."""
     cfgs = [run.config() for run in study.study_runs('cifar10', tmp_path)]
     ours, *peers = (study.count_complexity(cfg, (32, 32)).macs for cfg in cfgs)
-    assert ours == pytest.approx(16.65e6, rel=0.01)
+    assert ours == pytest.approx(16.03e6, rel=0.01)
     assert len(peers) == 3 and peers == pytest.approx([ours] * 3, rel=0.1)
     recipes = []
     for cfg in cfgs:

@@ -168,7 +168,7 @@ def test_tool(
         runpy.run_path(TOOL, run_name='__main__')
     folder = tmp_path / 'cifar10/small'
     table = (folder / 'table.md').read_text()
-    assert table.splitlines()[2].startswith('| vminet | 0.71 M | 0.017 G |')
+    assert table.splitlines()[2].startswith('| vminet | 0.42 M | 0.016 G |')
     assert table.splitlines()[3].startswith('| resnet18 | 0.33 M | 0.017 G |')
     assert table in capsys.readouterr().out
     assert (folder / 'curves.png').stat().st_size > 1000
